@@ -1,0 +1,15 @@
+//! Foreshock's core: telemetry in, windows to detectors, anomalies and incidents out.
+//!
+//! A pure state machine. It reads no clock, no file and no socket, and draws no randomness: time comes in as an argument,
+//! and the same input gives the same output, whatever the number of shards or threads. Methods named `handle_*` take input,
+//! methods named `poll_*` give output.
+
+pub mod time;
+pub mod signal;
+pub mod window;
+pub mod verdict;
+pub mod facts;
+pub mod event;
+pub mod shard;
+
+pub use time::UnixNanos;
