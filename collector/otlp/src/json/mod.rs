@@ -1,0 +1,1 @@
+//! OTLP/JSON to protobuf and back, by the table of the messages.

@@ -1,0 +1,1 @@
+//! Recorded OTLP from files, for replay.

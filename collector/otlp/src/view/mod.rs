@@ -1,0 +1,1 @@
+//! Reads OTLP protobuf where it lies, without building objects.
