@@ -1,2 +1,108 @@
-//! To be described.
-fn main() {}
+//! The front door of the repository: `cargo xtask demo`, `cargo xtask test` and what else a developer needs.
+//!
+//! Every task sets up what it needs and says exactly what is missing where it can't.
+
+mod invariants;
+mod setup;
+mod tests;
+
+use anyhow::{Context, Result, bail};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+const USAGE: &str = "\
+Usage: cargo xtask TASK [ARGUMENTS]
+
+  demo [--scenario NAME] [--speed N] [--seed N]   play a story through the real program, in this terminal
+  test [--no-peers] [FILTER]                      all tests; with real peers unless told otherwise
+  check                                           formatting, lints, documentation, invariants
+  invariants                                      only the invariants of ARCHITECTURE.md
+  peers                                           build the peers of the tests, print where they are
+  build                                           the optimised program: target/release/foreshock
+  bench [forward|latency|scale]                   Foreshock beside an OpenTelemetry Collector, in one run
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let task = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    match dispatch(&task, &rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("xtask {task}: {error:#}"));
+            ExitCode::from(if task.is_empty() { 2 } else { 1 })
+        }
+    }
+}
+
+fn dispatch(task: &str, rest: &[String]) -> Result<()> {
+    std::env::set_current_dir(root())?;
+    match task {
+        "demo" => {
+            setup::wasm_target()?;
+            run(cargo().args(["run", "--quiet", "--package", "foreshock", "--", "demo"]).args(rest))
+        }
+        "test" => tests::run_all(rest),
+        "check" => tests::check(),
+        "invariants" => invariants::check(),
+        "peers" => {
+            for (variable, path) in setup::peers()?.variables() {
+                say(&format!("{variable}={}", path.display()));
+            }
+            Ok(())
+        }
+        "build" => {
+            setup::wasm_target()?;
+            run(cargo().args(["build", "--release", "--locked", "--package", "foreshock"]))
+        }
+        "bench" => {
+            setup::wasm_target()?;
+            let peers = setup::peers()?;
+            run(cargo().args(["build", "--release", "--package", "foreshock", "--package", "e2e", "--bins"]))?;
+            run(Command::new(target_directory()?.join("release/load")).args(rest).envs(peers.variables()))
+        }
+        "" | "help" | "--help" | "-h" => {
+            say(USAGE);
+            if task.is_empty() {
+                bail!("which task?");
+            }
+            Ok(())
+        }
+        other => bail!("no such task: {other}\n\n{USAGE}"),
+    }
+}
+
+/// The repository's top folder.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
+}
+
+/// The cargo that runs this task.
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Where cargo puts what it builds, as cargo itself says.
+fn target_directory() -> Result<PathBuf> {
+    let output = cargo().args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
+    let directory = metadata["target_directory"].as_str().context("cargo metadata has no target_directory")?;
+    Ok(directory.into())
+}
+
+/// Runs a command to its end and fails with its name if it fails.
+fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("can't start {:?}", command.get_program()))?;
+    if !status.success() {
+        bail!("{:?} {:?} ended with {status}", command.get_program(), command.get_args().collect::<Vec<_>>());
+    }
+    Ok(())
+}
+
+/// Writes a line to the terminal.
+#[expect(clippy::print_stderr, reason = "a task talks to the person who runs it")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}

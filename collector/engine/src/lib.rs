@@ -4,12 +4,12 @@
 //! and the same input gives the same output, whatever the number of shards or threads. Methods named `handle_*` take input,
 //! methods named `poll_*` give output.
 
-pub mod time;
-pub mod signal;
-pub mod window;
-pub mod verdict;
-pub mod facts;
 pub mod event;
+pub mod facts;
 pub mod shard;
+pub mod signal;
+pub mod time;
+pub mod verdict;
+pub mod window;
 
 pub use time::UnixNanos;

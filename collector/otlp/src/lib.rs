@@ -1,10 +1,10 @@
 //! The only crate of Foreshock that knows OTLP: receive, view, forward, encode, export.
 
-pub mod signal;
-mod schema;
-pub mod view;
-pub mod json;
 pub mod encode;
+pub mod json;
 pub mod read;
+mod schema;
+pub mod signal;
+pub mod view;
 
 pub use signal::Signal;
