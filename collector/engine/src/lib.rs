@@ -6,8 +6,13 @@
 
 pub mod event;
 pub mod facts;
+#[expect(dead_code, reason = "used by the part that takes telemetry in")]
+mod lru;
+pub mod quality;
+pub mod router;
 pub mod shard;
 pub mod signal;
+pub mod ticks;
 pub mod time;
 pub mod verdict;
 pub mod window;
