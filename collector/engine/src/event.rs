@@ -184,6 +184,10 @@ pub struct Incident {
     pub previous_trace: Option<([u8; 16], [u8; 8])>,
     /// Where it stands.
     pub state: IncidentState,
+    /// How often it was reopened.
+    pub reopened: u32,
+    /// When somebody took it, since it was opened or reopened last.
+    pub acknowledged: Option<UnixNanos>,
     /// The worst of its anomalies.
     pub severity: Severity,
     /// A short title.
@@ -198,7 +202,7 @@ pub struct Incident {
     pub blast_radius: Vec<ServiceKey>,
     /// Start of the earliest anomaly.
     pub start: UnixNanos,
-    /// When it was opened.
+    /// When it was opened, or reopened last.
     pub opened: UnixNanos,
     /// When it was resolved or merged.
     pub closed: Option<UnixNanos>,

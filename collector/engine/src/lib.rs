@@ -4,12 +4,15 @@
 //! and the same input gives the same output, whatever the number of shards or threads. Methods named `handle_*` take input,
 //! methods named `poll_*` give output.
 
+pub mod anomaly;
 pub mod event;
 pub mod facts;
+pub mod incident;
 #[expect(dead_code, reason = "used by the part that takes telemetry in")]
 mod lru;
 pub mod quality;
 pub mod router;
+pub mod saved;
 pub mod shard;
 pub mod signal;
 pub mod ticks;

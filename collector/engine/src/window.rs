@@ -19,7 +19,10 @@ impl ServiceKey {
     /// A key from its parts.
     #[must_use]
     pub fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 }
 
@@ -74,7 +77,10 @@ impl Series {
     /// The value of one attribute.
     #[must_use]
     pub fn attribute(&self, key: &str) -> Option<&str> {
-        self.attributes.iter().find(|(name, _)| &**name == key).map(|(_, value)| &**value)
+        self.attributes
+            .iter()
+            .find(|(name, _)| &**name == key)
+            .map(|(_, value)| &**value)
     }
 }
 
@@ -99,6 +105,20 @@ pub struct Window {
     pub maxima: Vec<f64>,
     /// Points, spans or records per id, 1 or more.
     pub counts: Vec<u64>,
+}
+
+impl Window {
+    /// How many rows there are: the length of the shortest column.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        let columns = [
+            self.values.len(),
+            self.minima.len(),
+            self.maxima.len(),
+            self.counts.len(),
+        ];
+        columns.into_iter().fold(self.ids.len(), usize::min)
+    }
 }
 
 /// A closed window with what only the host sees.

@@ -1,0 +1,508 @@
+//! From verdicts to anomalies with a start, updates and an end.
+//!
+//! A series is odd in a window if a detector has a finding on it, or gives it a score of at least
+//! [`AnomalySettings::open_score`]. An anomaly opens when its series was odd in [`AnomalySettings::open_count`] of the last
+//! [`AnomalySettings::open_of`] windows in which it spoke, and ends after [`AnomalySettings::close_after`] windows in a row
+//! without a finding and below [`AnomalySettings::close_score`]. What several detectors say of the same series at the same time
+//! is one anomaly: the strongest speaks, the others are its evidence. Findings that rest on too little traffic are held
+//! back, see `volume`.
+
+mod track;
+pub mod units;
+mod volume;
+pub mod words;
+
+use crate::{
+    facts::WindowFacts,
+    quality::{QualityKind, QualityNote},
+    saved::{self, SavedError},
+    shard::ShardOutput,
+    time::UnixNanos,
+    verdict::{Detector, Finding, Severity, Verdict},
+    window::{ClosedWindow, Series, SeriesKind, ServiceKey},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+use track::{Lane, Reading, Step, Track, Voice};
+use volume::{Volumes, series_key};
+
+/// Layout of the saved bytes.
+const SCHEMA: u32 = 1;
+/// Series that one finding names besides the most telling one.
+const MAX_FURTHER: usize = 8;
+
+/// When anomalies open, are told again and end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AnomalySettings {
+    /// Score from which a series counts as odd without a finding. 6 is one window in a million.
+    pub open_score: f64,
+    /// Odd windows that open an anomaly, 1 or more.
+    pub open_count: u32,
+    /// Among how many windows in which the series spoke, at least `open_count` and at most 64.
+    pub open_of: u32,
+    /// Surprise from which a finding of severity error or critical opens an anomaly at once.
+    pub open_at_once_surprise: f64,
+    /// Score below which a window counts as normal.
+    pub close_score: f64,
+    /// Normal windows in a row that end an anomaly. After four times as many windows that are neither odd nor normal it ends
+    /// as well.
+    pub close_after: u32,
+    /// No anomaly is shorter, in nanoseconds.
+    pub min_duration_nanos: u64,
+    /// A series that does not speak for longer than this ends its anomaly, in nanoseconds of event time.
+    pub missing_nanos: u64,
+    /// An update is told when the surprise grew by this much.
+    pub update_surprise: f64,
+    /// An anomaly that goes on is told again after this time, in nanoseconds.
+    pub update_every_nanos: u64,
+    /// Windows over which calls and records are counted for the minimum volume, 1 or more.
+    pub volume_windows: usize,
+    /// Calls or records in these windows below which findings are held back.
+    pub volume_floor: f64,
+    /// Odd series kept per service, pending and open. When full, further ones are left out and counted.
+    pub max_tracks: usize,
+}
+
+impl Default for AnomalySettings {
+    fn default() -> Self {
+        const SECOND: u64 = 1_000_000_000;
+        Self {
+            open_score: 6.0,
+            open_count: 2,
+            open_of: 3,
+            open_at_once_surprise: 8.0,
+            close_score: 2.0,
+            close_after: 3,
+            min_duration_nanos: 60 * SECOND,
+            missing_nanos: 600 * SECOND,
+            update_surprise: 2.0,
+            update_every_nanos: 600 * SECOND,
+            volume_windows: 10,
+            volume_floor: 10.0,
+            max_tracks: 512,
+        }
+    }
+}
+
+/// A series as it was opened last.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Known {
+    series: Arc<Series>,
+    key: u64,
+}
+
+/// What is known of one service.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+struct Service {
+    series: BTreeMap<u32, Known>,
+    tracks: BTreeMap<(u64, Lane), Track>,
+    volumes: Volumes,
+    resource: Arc<Vec<(Arc<str>, Arc<str>)>>,
+    last_end: UnixNanos,
+}
+
+/// The anomalies of the services of one shard.
+///
+/// Outputs are [`ShardOutput::Anomaly`] only; whoever drives it sends the [`ShardOutput::Window`] of a window before what
+/// [`Anomalies::poll_output`] gives after it.
+#[derive(Debug)]
+pub struct Anomalies {
+    settings: AnomalySettings,
+    services: BTreeMap<ServiceKey, Service>,
+    outputs: VecDeque<ShardOutput>,
+    left_out: u64,
+}
+
+impl Anomalies {
+    /// Without any service. Settings out of range are moved into it.
+    #[must_use]
+    pub fn new(settings: AnomalySettings) -> Self {
+        let open_count = settings.open_count.clamp(1, 64);
+        let settings = AnomalySettings {
+            open_count,
+            open_of: settings.open_of.clamp(open_count, 64),
+            close_after: settings.close_after.max(1),
+            volume_windows: settings.volume_windows.clamp(1, 1_000),
+            ..settings
+        };
+        Self {
+            settings,
+            services: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            left_out: 0,
+        }
+    }
+
+    /// Takes a closed window and what the detectors say of it. Windows of a service come in order of time.
+    ///
+    /// Findings on series that were never opened, and numbers out of range, are ignored.
+    pub fn handle_window(
+        &mut self,
+        closed: &ClosedWindow,
+        facts: &WindowFacts,
+        verdicts: &[(Arc<Detector>, Verdict)],
+    ) {
+        let settings = self.settings;
+        let window = &closed.window;
+        let service = self.services.entry(closed.service.clone()).or_default();
+        service.resource = Arc::clone(&closed.resource);
+        service.last_end = service.last_end.max(window.end);
+        let mut steps = Vec::new();
+        for id in &window.closed {
+            let Some(known) = service.series.remove(id) else {
+                continue;
+            };
+            service.volumes.forget(&known.series, known.key);
+            for lane in [Lane::Deviation, Lane::Forecast] {
+                if let Some(mut track) = service.tracks.remove(&(known.key, lane)) {
+                    steps.push(track.end(closed, Some("the series went away")));
+                }
+            }
+        }
+        for series in &window.opened {
+            let key = series_key(series, None);
+            service.series.insert(
+                series.id,
+                Known {
+                    series: Arc::clone(series),
+                    key,
+                },
+            );
+        }
+        let mut spoke = BTreeMap::new();
+        for (row, id) in window.ids.iter().enumerate().take(window.rows()) {
+            let Some(known) = service.series.get(id) else {
+                continue;
+            };
+            service.volumes.observe(
+                &known.series,
+                known.key,
+                window,
+                row,
+                settings.volume_windows,
+            );
+            spoke.insert(known.key, (*id, window.values[row]));
+        }
+
+        let mut voices = service.voices(&settings, closed, facts, verdicts);
+        let mut scores: BTreeMap<u64, f64> = BTreeMap::new();
+        for (_, verdict) in verdicts {
+            for (id, score) in verdict.scores.iter().filter(|(_, score)| score.is_finite()) {
+                let Some(known) = service.series.get(id) else {
+                    continue;
+                };
+                let largest = scores.entry(known.key).or_insert(*score);
+                *largest = largest.max(*score);
+            }
+        }
+        for ((key, lane), (series, _)) in &voices {
+            if service.tracks.contains_key(&(*key, *lane)) {
+                continue;
+            }
+            if service.tracks.len() >= settings.max_tracks {
+                self.left_out += 1;
+                continue;
+            }
+            service.tracks.insert(
+                (*key, *lane),
+                Track::new(Arc::clone(series), *lane, window.start),
+            );
+        }
+        service.tracks.retain(|(key, lane), track| {
+            let step = if *lane == Lane::Quality {
+                track.fade(&settings, closed)
+            } else {
+                let silence_is_zero = matches!(
+                    track.series.kind,
+                    SeriesKind::LogTemplate | SeriesKind::LogSeverity
+                );
+                track.step(
+                    &settings,
+                    Reading {
+                        closed,
+                        spoke: silence_is_zero || spoke.contains_key(key),
+                        score: scores.get(key).copied(),
+                        voices: voices
+                            .remove(&(*key, *lane))
+                            .map(|(_, voices)| voices)
+                            .unwrap_or_default(),
+                    },
+                )
+            };
+            let keep = matches!(step, Step::Keep(_));
+            steps.push(step);
+            keep
+        });
+        self.emit(window.end, steps);
+    }
+
+    /// Takes what the data quality check says of a closed window: each note opens an anomaly at once, or keeps it open. May be
+    /// called before or after [`Anomalies::handle_window`] of the same window.
+    pub fn handle_quality(&mut self, closed: &ClosedWindow, notes: &[QualityNote]) {
+        let settings = self.settings;
+        let service = self.services.entry(closed.service.clone()).or_default();
+        let mut steps = Vec::new();
+        for note in notes {
+            let key = (series_key(&note.series, None), Lane::Quality);
+            if !service.tracks.contains_key(&key) && service.tracks.len() >= settings.max_tracks {
+                self.left_out += 1;
+                continue;
+            }
+            let track = service.tracks.entry(key).or_insert_with(|| {
+                Track::new(Arc::clone(&note.series), Lane::Quality, closed.window.start)
+            });
+            let voices = vec![quality_voice(note)];
+            steps.push(track.step(
+                &settings,
+                Reading {
+                    closed,
+                    spoke: true,
+                    score: None,
+                    voices,
+                },
+            ));
+        }
+        self.emit(closed.window.end, steps);
+    }
+
+    /// The next thing to say.
+    pub fn poll_output(&mut self) -> Option<ShardOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// Forgets a service that was evicted; its open anomalies end at the end of its last window.
+    pub fn forget(&mut self, service: &ServiceKey) {
+        let Some(mut state) = self.services.remove(service) else {
+            return;
+        };
+        let closed = ClosedWindow {
+            service: service.clone(),
+            resource: Arc::clone(&state.resource),
+            window: crate::window::Window {
+                start: state.last_end,
+                end: state.last_end,
+                ..Default::default()
+            },
+        };
+        let steps = state
+            .tracks
+            .values_mut()
+            .map(|track| track.end(&closed, Some("the service went away")))
+            .collect();
+        self.emit(state.last_end, steps);
+    }
+
+    /// How many anomalies are open.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        self.services
+            .values()
+            .flat_map(|service| service.tracks.values())
+            .filter(|track| track.is_open())
+            .count()
+    }
+
+    /// How many odd series were left out because [`AnomalySettings::max_tracks`] were in hand.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// What is known of one service, for keeping.
+    #[must_use]
+    pub fn snapshot(&self, service: &ServiceKey) -> Option<Vec<u8>> {
+        self.services
+            .get(service)
+            .map(|state| saved::encode(SCHEMA, state))
+    }
+
+    /// Goes on from what [`Anomalies::snapshot`] gave.
+    ///
+    /// # Errors
+    /// If the bytes are of another schema or can't be read; the service then starts cold.
+    pub fn restore(&mut self, service: &ServiceKey, bytes: &[u8]) -> Result<(), SavedError> {
+        let state = saved::decode(SCHEMA, bytes)?;
+        self.services.insert(service.clone(), state);
+        Ok(())
+    }
+
+    fn emit(&mut self, time: UnixNanos, steps: Vec<Step>) {
+        for step in steps {
+            let (Step::Keep(said) | Step::Drop(said)) = step;
+            if let Some((change, anomaly)) = said {
+                self.outputs.push_back(ShardOutput::Anomaly {
+                    change,
+                    time,
+                    anomaly: Arc::new(anomaly),
+                });
+            }
+        }
+    }
+}
+
+/// What is said of each series and lane in one window.
+type Voices = BTreeMap<(u64, Lane), (Arc<Series>, Vec<Voice>)>;
+
+impl Service {
+    /// What the detectors say, by series and lane, without what rests on too little.
+    fn voices(
+        &self,
+        settings: &AnomalySettings,
+        closed: &ClosedWindow,
+        facts: &WindowFacts,
+        verdicts: &[(Arc<Detector>, Verdict)],
+    ) -> Voices {
+        let window = &closed.window;
+        let enough = |known: &Known, expected| {
+            let (series, key) = (&known.series, known.key);
+            self.volumes.enough(
+                series,
+                key,
+                expected,
+                window,
+                settings.volume_windows,
+                settings.volume_floor,
+            )
+        };
+        let mut voices = Voices::new();
+        for (detector, verdict) in verdicts {
+            for finding in &verdict.findings {
+                let Some(known) = finding.ids.first().and_then(|id| self.series.get(id)) else {
+                    continue;
+                };
+                let exempt = finding.forecast.is_some()
+                    || matches!(&*finding.kind, "new_log_pattern" | "missing_data");
+                if !finding.score.is_finite() || !(exempt || enough(known, finding.expected)) {
+                    continue;
+                }
+                let lane = if finding.forecast.is_some() {
+                    Lane::Forecast
+                } else {
+                    Lane::Deviation
+                };
+                let entry = voices
+                    .entry((known.key, lane))
+                    .or_insert_with(|| (Arc::clone(&known.series), Vec::new()));
+                entry
+                    .1
+                    .push(self.finding_voice(detector, finding, &known.series, facts));
+            }
+            for (id, score) in &verdict.scores {
+                let high = score.is_finite() && *score >= settings.open_score;
+                let Some(known) = self.series.get(id).filter(|_| high) else {
+                    continue;
+                };
+                let entry = (known.key, Lane::Deviation);
+                let said = voices
+                    .get(&entry)
+                    .is_some_and(|(_, said)| said.iter().any(|v| v.detector == *detector));
+                if said || !enough(known, None) {
+                    continue;
+                }
+                let observed = window
+                    .ids
+                    .binary_search(id)
+                    .ok()
+                    .and_then(|row| window.values.get(row))
+                    .copied();
+                let entry = voices
+                    .entry(entry)
+                    .or_insert_with(|| (Arc::clone(&known.series), Vec::new()));
+                entry.1.push(score_voice(detector, *score, observed));
+            }
+        }
+        voices
+    }
+
+    fn finding_voice(
+        &self,
+        detector: &Arc<Detector>,
+        finding: &Finding,
+        series: &Series,
+        facts: &WindowFacts,
+    ) -> Voice {
+        let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
+        let mut evidence = finding.evidence.clone();
+        if matches!(
+            series.kind,
+            SeriesKind::SpanErrors | SeriesKind::SpanDuration
+        ) {
+            evidence.push((
+                "calls in the window".to_owned(),
+                facts.signals.calls.to_string(),
+            ));
+        }
+        let further = finding
+            .ids
+            .iter()
+            .skip(1)
+            .take(MAX_FURTHER)
+            .filter_map(|id| self.series.get(id));
+        Voice {
+            detector: Arc::clone(detector),
+            kind: Arc::clone(&finding.kind),
+            severity: finding.severity,
+            surprise: finding.score.clamp(0.0, 16.0),
+            observed: finite(finding.observed),
+            expected: finite(finding.expected),
+            lower: finite(finding.lower),
+            upper: finite(finding.upper),
+            forecast: finding.forecast,
+            summary: finding.summary.clone(),
+            evidence,
+            further: further.map(|known| Arc::clone(&known.series)).collect(),
+        }
+    }
+}
+
+/// A score without a finding: the detector is sure that it is odd, and can't say how.
+fn score_voice(detector: &Arc<Detector>, score: f64, observed: Option<f64>) -> Voice {
+    Voice {
+        detector: Arc::clone(detector),
+        kind: "distribution".into(),
+        severity: Severity::Info,
+        surprise: score.clamp(0.0, 16.0),
+        observed,
+        expected: None,
+        lower: None,
+        upper: None,
+        forecast: None,
+        summary: String::new(),
+        evidence: Vec::new(),
+        further: Vec::new(),
+    }
+}
+
+/// A note of the data quality check. Silence is worth a warning; the rest makes other findings doubtful and harms nobody by
+/// itself. The surprise of 4 stands for "certain, and no proof of harm".
+fn quality_voice(note: &QualityNote) -> Voice {
+    // Seconds of silence and numbers of streams are not in the series' unit, so only the message can carry them.
+    let in_unit = matches!(note.kind, QualityKind::Stuck | QualityKind::OutOfRange);
+    let severity = if note.kind == QualityKind::MissingData {
+        Severity::Warning
+    } else {
+        Severity::Info
+    };
+    let in_unit = |value: Option<f64>| value.filter(|value| in_unit && value.is_finite());
+    Voice {
+        detector: Arc::new(Detector {
+            name: "data-quality".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            digest: "".into(),
+        }),
+        kind: Arc::from(note.kind.name()),
+        severity,
+        surprise: 4.0,
+        observed: in_unit(note.observed),
+        expected: in_unit(note.expected),
+        lower: in_unit(note.lower),
+        upper: in_unit(note.upper),
+        forecast: None,
+        summary: note.message.clone(),
+        evidence: Vec::new(),
+        further: Vec::new(),
+    }
+}
