@@ -19,5 +19,6 @@ pub mod ticks;
 pub mod time;
 pub mod verdict;
 pub mod window;
+pub mod templates;
 
 pub use time::UnixNanos;
