@@ -1,1 +1,3 @@
 //! OTLP/JSON to protobuf and back, by the table of the messages.
+
+pub(crate) mod text;
