@@ -10,13 +10,7 @@ use bindings::exports::foreshock::detector::detector as exported;
 use bindings::foreshock::detector::types;
 use std::{cell::RefCell, marker::PhantomData, sync::Once};
 
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    unused_qualifications,
-    clippy::all,
-    clippy::pedantic
-)]
+#[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
 pub mod bindings {
     //! Generated from `wit/detector.wit`.
     wit_bindgen::generate!({
@@ -48,10 +42,7 @@ impl<D: Detector + 'static> exported::Guest for Plugin<D> {
 // === impl Model ===
 
 impl<D: Detector + 'static> exported::GuestModel for Model<D> {
-    fn open(
-        setup: types::Setup,
-        saved: Option<types::State>,
-    ) -> Result<exported::Model, types::Fault> {
+    fn open(setup: types::Setup, saved: Option<types::State>) -> Result<exported::Model, types::Fault> {
         report_panics();
         let setup = Setup {
             service: setup.service,
@@ -60,10 +51,7 @@ impl<D: Detector + 'static> exported::GuestModel for Model<D> {
             seed: setup.seed,
             step_ns: setup.step_ns,
         };
-        let saved = saved.map(|state| State {
-            schema: state.schema,
-            bytes: state.bytes,
-        });
+        let saved = saved.map(|state| State { schema: state.schema, bytes: state.bytes });
         match setup.parse().and_then(|setup| D::open(setup, saved)) {
             Ok(model) => Ok(exported::Model::new(Self(RefCell::new(model)))),
             Err(error) => Err(fault(error)),
@@ -90,10 +78,7 @@ impl<D: Detector + 'static> exported::GuestModel for Model<D> {
 
     fn snapshot(&self) -> Result<types::State, types::Fault> {
         match self.0.borrow().snapshot() {
-            Ok(state) => Ok(types::State {
-                schema: state.schema,
-                bytes: state.bytes,
-            }),
+            Ok(state) => Ok(types::State { schema: state.schema, bytes: state.bytes }),
             Err(error) => Err(fault(error)),
         }
     }
@@ -102,9 +87,7 @@ impl<D: Detector + 'static> exported::GuestModel for Model<D> {
 /// A panic ends in a trap, which says nothing; so its message goes to the host's log first.
 fn report_panics() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        std::panic::set_hook(Box::new(|panic| crate::log::error(&panic.to_string())))
-    });
+    ONCE.call_once(|| std::panic::set_hook(Box::new(|panic| crate::log::error(&panic.to_string()))));
 }
 
 fn about(about: About) -> types::About {
@@ -155,10 +138,7 @@ fn kind_out(kind: Kind) -> types::Kind {
 }
 
 fn verdict(verdict: Verdict) -> types::Verdict {
-    types::Verdict {
-        scores: verdict.scores,
-        findings: verdict.findings.into_iter().map(finding).collect(),
-    }
+    types::Verdict { scores: verdict.scores, findings: verdict.findings.into_iter().map(finding).collect() }
 }
 
 fn finding(finding: Finding) -> types::Finding {

@@ -127,7 +127,7 @@ macro_rules! export {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type ExportedDetector = $crate::glue::Plugin<$detector>;
-            $crate::glue::bindings::export_plugin!(ExportedDetector with_types_in $crate::glue::bindings);
+    $crate::glue::bindings::export_plugin!(ExportedDetector with_types_in $crate::glue::bindings);
         };
     };
 }

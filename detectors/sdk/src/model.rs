@@ -51,13 +51,8 @@ impl Setup<String> {
     /// # Errors
     /// [`Fault::BadConfig`] with the place and the reason.
     pub fn parse<C: DeserializeOwned>(self) -> Result<Setup<C>, Fault> {
-        let text = if self.config.trim().is_empty() {
-            "{}"
-        } else {
-            &self.config
-        };
-        let config =
-            serde_json::from_str(text).map_err(|error| Fault::BadConfig(error.to_string()))?;
+        let text = if self.config.trim().is_empty() { "{}" } else { &self.config };
+        let config = serde_json::from_str(text).map_err(|error| Fault::BadConfig(error.to_string()))?;
         Ok(Setup {
             service: self.service,
             resource_attributes: self.resource_attributes,
@@ -86,9 +81,7 @@ impl State {
     pub fn encode(schema: u32, value: &impl Serialize) -> Result<Self, Fault> {
         match postcard::to_allocvec(value) {
             Ok(bytes) => Ok(Self { schema, bytes }),
-            Err(error) => Err(Fault::Internal(format!(
-                "the state can't be written: {error}"
-            ))),
+            Err(error) => Err(Fault::Internal(format!("the state can't be written: {error}"))),
         }
     }
 
@@ -98,17 +91,11 @@ impl State {
     /// [`Fault::BadState`] for another schema, for bytes that don't decode and for bytes left over.
     pub fn decode<T: DeserializeOwned>(&self, schema: u32) -> Result<T, Fault> {
         if self.schema != schema {
-            return Err(Fault::BadState(format!(
-                "the state has schema {}, this version reads {schema}",
-                self.schema
-            )));
+            return Err(Fault::BadState(format!("the state has schema {}, this version reads {schema}", self.schema)));
         }
         match postcard::take_from_bytes(&self.bytes) {
             Ok((value, [])) => Ok(value),
-            Ok((_, rest)) => Err(Fault::BadState(format!(
-                "{} bytes are left over",
-                rest.len()
-            ))),
+            Ok((_, rest)) => Err(Fault::BadState(format!("{} bytes are left over", rest.len()))),
             Err(error) => Err(Fault::BadState(format!("the state can't be read: {error}"))),
         }
     }
@@ -150,31 +137,17 @@ mod tests {
     /// What a model keeps must come back bit for bit, and a state of another layout must never be taken for one of this.
     #[test]
     fn states_round_trip_and_others_are_refused() {
-        let learned = Learned {
-            mean: 0.1 + 0.2,
-            names: vec!["a".into(), "é".into()],
-        };
+        let learned = Learned { mean: 0.1 + 0.2, names: vec!["a".into(), "é".into()] };
         let state = State::encode(7, &learned).unwrap();
         assert_eq!(state.decode::<Learned>(7).unwrap(), learned);
 
-        assert!(
-            matches!(state.decode::<Learned>(8), Err(Fault::BadState(why)) if why.contains("schema 7"))
-        );
-        let longer = State {
-            schema: 7,
-            bytes: [&state.bytes[..], &[0]].concat(),
-        };
+        assert!(matches!(state.decode::<Learned>(8), Err(Fault::BadState(why)) if why.contains("schema 7")));
+        let longer = State { schema: 7, bytes: [&state.bytes[..], &[0]].concat() };
         assert!(
             matches!(longer.decode::<Learned>(7), Err(Fault::BadState(why)) if why.contains("1 bytes are left over"))
         );
-        let shorter = State {
-            schema: 7,
-            bytes: state.bytes[..5].to_vec(),
-        };
-        assert!(matches!(
-            shorter.decode::<Learned>(7),
-            Err(Fault::BadState(_))
-        ));
+        let shorter = State { schema: 7, bytes: state.bytes[..5].to_vec() };
+        assert!(matches!(shorter.decode::<Learned>(7), Err(Fault::BadState(_))));
     }
 
     #[derive(Debug, PartialEq, serde::Deserialize)]
@@ -199,15 +172,9 @@ mod tests {
             seed: 1,
             step_ns: 1_500_000_000,
         };
-        assert_eq!(
-            setup("").parse::<Config>().unwrap().config,
-            Config { share: 0.25 }
-        );
+        assert_eq!(setup("").parse::<Config>().unwrap().config, Config { share: 0.25 });
         assert_eq!(setup("{}").parse::<Config>().unwrap().step_seconds(), 1.5);
-        assert_eq!(
-            setup(r#"{"share":0.5}"#).parse::<Config>().unwrap().config,
-            Config { share: 0.5 }
-        );
+        assert_eq!(setup(r#"{"share":0.5}"#).parse::<Config>().unwrap().config, Config { share: 0.5 });
         assert!(
             matches!(setup(r#"{"shar":1}"#).parse::<Config>(), Err(Fault::BadConfig(why)) if why.contains("`shar`"))
         );

@@ -58,18 +58,10 @@ impl<D: Detector> Driver<D> {
 
     /// Opens a series with the next window and gives its id.
     pub fn series(&mut self, name: &str, kind: Kind, attributes: &[(&str, &str)]) -> u32 {
-        let mut attributes: Vec<(String, String)> = attributes
-            .iter()
-            .map(|&(key, value)| (key.to_owned(), value.to_owned()))
-            .collect();
+        let mut attributes: Vec<(String, String)> =
+            attributes.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
         attributes.sort();
-        let series = Series {
-            id: self.next_id,
-            name: name.to_owned(),
-            unit: String::new(),
-            kind,
-            attributes,
-        };
+        let series = Series { id: self.next_id, name: name.to_owned(), unit: String::new(), kind, attributes };
         self.next_id += 1;
         self.open_series(series)
     }
@@ -108,10 +100,7 @@ impl<D: Detector> Driver<D> {
 
     /// The next window, with one sample for each given series.
     pub fn window(&mut self, rows: &[(u32, f64)]) -> Window {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|&(id, value)| (id, value, value, value, 1))
-            .collect();
+        let rows: Vec<_> = rows.iter().map(|&(id, value)| (id, value, value, value, 1)).collect();
         self.window_of(&rows)
     }
 
@@ -122,20 +111,14 @@ impl<D: Detector> Driver<D> {
     pub fn window_of(&mut self, rows: &[(u32, f64, f64, f64, u64)]) -> Window {
         let mut rows = rows.to_vec();
         rows.sort_by_key(|row| row.0);
-        assert!(
-            rows.windows(2).all(|pair| pair[0].0 < pair[1].0),
-            "a series appears twice in the window"
-        );
+        assert!(rows.windows(2).all(|pair| pair[0].0 < pair[1].0), "a series appears twice in the window");
         for &(id, value, min, max, count) in &rows {
             assert!(self.live.contains_key(&id), "series {id} is not open");
             assert!(
                 value.is_finite() && min.is_finite() && max.is_finite(),
                 "series {id} has a number that is not finite"
             );
-            assert!(
-                min <= value && value <= max && count > 0,
-                "series {id} has a row that no service can have"
-            );
+            assert!(min <= value && value <= max && count > 0, "series {id} has a row that no service can have");
         }
         let start_ns = self.next_start_ns;
         self.next_start_ns += self.setup.step_ns;
@@ -167,8 +150,7 @@ impl<D: Detector> Driver<D> {
     /// As for [`Driver::observe`].
     pub fn feed(&mut self, window: &Window) -> Result<Verdict, Fault> {
         let verdict = self.detector.observe(window)?;
-        check(&verdict, window, &self.live)
-            .map_err(|why| Fault::Internal(format!("bad verdict: {why}")))?;
+        check(&verdict, window, &self.live).map_err(|why| Fault::Internal(format!("bad verdict: {why}")))?;
         Ok(verdict)
     }
 
@@ -207,53 +189,27 @@ impl<D: Detector> Driver<D> {
 ///
 /// # Errors
 /// The first thing that is wrong, in words.
-pub fn check(
-    verdict: &Verdict,
-    window: &Window,
-    open: &BTreeMap<u32, Series>,
-) -> Result<(), String> {
+pub fn check(verdict: &Verdict, window: &Window, open: &BTreeMap<u32, Series>) -> Result<(), String> {
     if verdict.scores.len() != window.len() {
-        return Err(format!(
-            "{} scores for {} series",
-            verdict.scores.len(),
-            window.len()
-        ));
+        return Err(format!("{} scores for {} series", verdict.scores.len(), window.len()));
     }
-    if let Some(score) = verdict
-        .scores
-        .iter()
-        .find(|score| !(score.is_nan() || (0.0..=16.0).contains(*score)))
-    {
+    if let Some(score) = verdict.scores.iter().find(|score| !(score.is_nan() || (0.0..=16.0).contains(*score))) {
         return Err(format!("score {score} is out of range"));
     }
     if verdict.findings.len() > 256 {
-        return Err(format!(
-            "{} findings, at most 256 are allowed",
-            verdict.findings.len()
-        ));
+        return Err(format!("{} findings, at most 256 are allowed", verdict.findings.len()));
     }
-    verdict
-        .findings
-        .iter()
-        .try_for_each(|finding| check_finding(finding, window, open))
+    verdict.findings.iter().try_for_each(|finding| check_finding(finding, window, open))
 }
 
-fn check_finding(
-    finding: &Finding,
-    window: &Window,
-    open: &BTreeMap<u32, Series>,
-) -> Result<(), String> {
+fn check_finding(finding: &Finding, window: &Window, open: &BTreeMap<u32, Series>) -> Result<(), String> {
     let kind = &finding.kind;
     let distinct: BTreeSet<u32> = finding.ids.iter().copied().collect();
     if !(1..=64).contains(&finding.ids.len()) || distinct.len() < finding.ids.len() {
-        return Err(format!(
-            "finding {kind:?} names no series, more than 64, or one twice"
-        ));
+        return Err(format!("finding {kind:?} names no series, more than 64, or one twice"));
     }
     if let Some(id) = finding.ids.iter().find(|id| !open.contains_key(id)) {
-        return Err(format!(
-            "finding {kind:?} names series {id}, which is not open"
-        ));
+        return Err(format!("finding {kind:?} names series {id}, which is not open"));
     }
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '.';
     if !(1..=64).contains(&kind.len()) || !kind.chars().all(allowed) {
@@ -262,12 +218,7 @@ fn check_finding(
     if !(0.0..=16.0).contains(&finding.score) {
         return Err(format!("finding {kind:?} has score {}", finding.score));
     }
-    let numbers = [
-        finding.observed,
-        finding.expected,
-        finding.lower,
-        finding.upper,
-    ];
+    let numbers = [finding.observed, finding.expected, finding.lower, finding.upper];
     if numbers.iter().flatten().any(|number| !number.is_finite()) {
         return Err(format!("finding {kind:?} has a number that is not finite"));
     }
@@ -277,25 +228,14 @@ fn check_finding(
         return Err(format!("finding {kind:?} has bounds {lower} to {upper}"));
     }
     if let Some(forecast) = finding.forecast {
-        let times = [
-            window.end_ns,
-            forecast.earliest_ns,
-            forecast.reaches_ns,
-            forecast.latest_ns,
-        ];
+        let times = [window.end_ns, forecast.earliest_ns, forecast.reaches_ns, forecast.latest_ns];
         if !forecast.limit.is_finite() || !times.is_sorted() {
             return Err(format!("finding {kind:?} has the forecast {forecast:?}"));
         }
     }
-    let fits =
-        |(key, value): &(String, String)| (1..=64).contains(&key.len()) && value.len() <= 256;
-    if finding.summary.len() > 512
-        || finding.evidence.len() > 16
-        || !finding.evidence.iter().all(fits)
-    {
-        return Err(format!(
-            "finding {kind:?} has too long a summary or too much evidence"
-        ));
+    let fits = |(key, value): &(String, String)| (1..=64).contains(&key.len()) && value.len() <= 256;
+    if finding.summary.len() > 512 || finding.evidence.len() > 16 || !finding.evidence.iter().all(fits) {
+        return Err(format!("finding {kind:?} has too long a summary or too much evidence"));
     }
     Ok(())
 }

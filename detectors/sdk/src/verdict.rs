@@ -72,10 +72,7 @@ impl Verdict {
     /// Nothing to say about any series of the window: all scores are NaN.
     #[must_use]
     pub fn silent(window: &Window) -> Self {
-        Self {
-            scores: vec![f64::NAN; window.len()],
-            findings: Vec::new(),
-        }
+        Self { scores: vec![f64::NAN; window.len()], findings: Vec::new() }
     }
 }
 

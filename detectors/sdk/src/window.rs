@@ -42,10 +42,7 @@ impl Series {
     /// The value of one attribute.
     #[must_use]
     pub fn attribute(&self, key: &str) -> Option<&str> {
-        self.attributes
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value.as_str())
+        self.attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
 }
 
@@ -105,18 +102,7 @@ impl Window {
 
     /// The rows, in ascending order of the id; as many as the shortest column has entries.
     pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
-        let columns = self
-            .ids
-            .iter()
-            .zip(&self.values)
-            .zip(self.minima.iter().zip(&self.maxima))
-            .zip(&self.counts);
-        columns.map(|(((&id, &value), (&min, &max)), &count)| Row {
-            id,
-            value,
-            min,
-            max,
-            count,
-        })
+        let columns = self.ids.iter().zip(&self.values).zip(self.minima.iter().zip(&self.maxima)).zip(&self.counts);
+        columns.map(|(((&id, &value), (&min, &max)), &count)| Row { id, value, min, max, count })
     }
 }
