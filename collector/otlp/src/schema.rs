@@ -1,9 +1,4 @@
 //! The messages of OTLP as a table: what validation and JSON go by.
-
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "names and enumerations serve JSON")
-)]
 //!
 //! Source: opentelemetry-proto 1.10 (`common`, `resource`, `logs`, `metrics`, `trace` and `collector`, all `v1`). The bodies of
 //! `LogsData`, `MetricsData` and `TracesData` equal those of the three export requests, so one table serves both.
@@ -113,12 +108,7 @@ impl Message {
             by_number[fields[index].number as usize] = index as u8 + 1;
             index += 1;
         }
-        Self {
-            name,
-            fields,
-            by_number,
-            items: 0,
-        }
+        Self { name, fields, by_number, items: 0 }
     }
 
     const fn item(mut self) -> Self {
@@ -135,9 +125,7 @@ impl Message {
 
     /// The field with this name, in camel case or as in the `.proto` file.
     pub(crate) fn field_named(&self, name: &str) -> Option<&'static Field> {
-        self.fields
-            .iter()
-            .find(|field| field.json == name || field.name == name)
+        self.fields.iter().find(|field| field.json == name || field.name == name)
     }
 }
 
@@ -148,13 +136,9 @@ impl Kind {
     #[inline]
     pub(crate) fn wire(&self) -> Wire {
         match self {
-            Self::Bool
-            | Self::Int32
-            | Self::Sint32
-            | Self::Uint32
-            | Self::Int64
-            | Self::Uint64
-            | Self::Enum(_) => Wire::Varint,
+            Self::Bool | Self::Int32 | Self::Sint32 | Self::Uint32 | Self::Int64 | Self::Uint64 | Self::Enum(_) => {
+                Wire::Varint
+            }
             Self::Fixed64 | Self::Sfixed64 | Self::Double => Wire::I64,
             Self::Fixed32 => Wire::I32,
             Self::Str | Self::Bytes | Self::Id | Self::Message(_) => Wire::Len,
@@ -204,71 +188,32 @@ pub(crate) fn request(signal: Signal) -> &'static Message {
 // === The tables ===
 
 const fn plain(number: u8, name: &'static str, json: &'static str, kind: Kind) -> Field {
-    Field {
-        number,
-        name,
-        json,
-        kind,
-        label: Label::Plain,
-    }
+    Field { number, name, json, kind, label: Label::Plain }
 }
 
 const fn optional(number: u8, name: &'static str, json: &'static str, kind: Kind) -> Field {
-    Field {
-        number,
-        name,
-        json,
-        kind,
-        label: Label::Optional,
-    }
+    Field { number, name, json, kind, label: Label::Optional }
 }
 
 const fn oneof(number: u8, name: &'static str, json: &'static str, kind: Kind) -> Field {
-    Field {
-        number,
-        name,
-        json,
-        kind,
-        label: Label::Oneof,
-    }
+    Field { number, name, json, kind, label: Label::Oneof }
 }
 
 const fn repeated(number: u8, name: &'static str, json: &'static str, kind: Kind) -> Field {
-    Field {
-        number,
-        name,
-        json,
-        kind,
-        label: Label::Repeated,
-    }
+    Field { number, name, json, kind, label: Label::Repeated }
 }
 
 static LOGS: Message = Message::new(
     "ExportLogsServiceRequest",
-    &[repeated(
-        1,
-        "resource_logs",
-        "resourceLogs",
-        Kind::Message(&RESOURCE_LOGS),
-    )],
+    &[repeated(1, "resource_logs", "resourceLogs", Kind::Message(&RESOURCE_LOGS))],
 );
 static METRICS: Message = Message::new(
     "ExportMetricsServiceRequest",
-    &[repeated(
-        1,
-        "resource_metrics",
-        "resourceMetrics",
-        Kind::Message(&RESOURCE_METRICS),
-    )],
+    &[repeated(1, "resource_metrics", "resourceMetrics", Kind::Message(&RESOURCE_METRICS))],
 );
 static TRACES: Message = Message::new(
     "ExportTraceServiceRequest",
-    &[repeated(
-        1,
-        "resource_spans",
-        "resourceSpans",
-        Kind::Message(&RESOURCE_SPANS),
-    )],
+    &[repeated(1, "resource_spans", "resourceSpans", Kind::Message(&RESOURCE_SPANS))],
 );
 
 // common and resource
@@ -281,29 +226,14 @@ static ANY_VALUE: Message = Message::new(
         oneof(3, "int_value", "intValue", Kind::Int64),
         oneof(4, "double_value", "doubleValue", Kind::Double),
         oneof(5, "array_value", "arrayValue", Kind::Message(&ARRAY_VALUE)),
-        oneof(
-            6,
-            "kvlist_value",
-            "kvlistValue",
-            Kind::Message(&KEY_VALUE_LIST),
-        ),
+        oneof(6, "kvlist_value", "kvlistValue", Kind::Message(&KEY_VALUE_LIST)),
         oneof(7, "bytes_value", "bytesValue", Kind::Bytes),
-        oneof(
-            8,
-            "string_value_strindex",
-            "stringValueStrindex",
-            Kind::Int32,
-        ),
+        oneof(8, "string_value_strindex", "stringValueStrindex", Kind::Int32),
     ],
 );
-static ARRAY_VALUE: Message = Message::new(
-    "ArrayValue",
-    &[repeated(1, "values", "values", Kind::Message(&ANY_VALUE))],
-);
-static KEY_VALUE_LIST: Message = Message::new(
-    "KeyValueList",
-    &[repeated(1, "values", "values", Kind::Message(&KEY_VALUE))],
-);
+static ARRAY_VALUE: Message = Message::new("ArrayValue", &[repeated(1, "values", "values", Kind::Message(&ANY_VALUE))]);
+static KEY_VALUE_LIST: Message =
+    Message::new("KeyValueList", &[repeated(1, "values", "values", Kind::Message(&KEY_VALUE))]);
 static KEY_VALUE: Message = Message::new(
     "KeyValue",
     &[
@@ -318,12 +248,7 @@ static SCOPE: Message = Message::new(
         plain(1, "name", "name", Kind::Str),
         plain(2, "version", "version", Kind::Str),
         repeated(3, "attributes", "attributes", Kind::Message(&KEY_VALUE)),
-        plain(
-            4,
-            "dropped_attributes_count",
-            "droppedAttributesCount",
-            Kind::Uint32,
-        ),
+        plain(4, "dropped_attributes_count", "droppedAttributesCount", Kind::Uint32),
     ],
 );
 static ENTITY_REF: Message = Message::new(
@@ -339,12 +264,7 @@ static RESOURCE: Message = Message::new(
     "Resource",
     &[
         repeated(1, "attributes", "attributes", Kind::Message(&KEY_VALUE)),
-        plain(
-            2,
-            "dropped_attributes_count",
-            "droppedAttributesCount",
-            Kind::Uint32,
-        ),
+        plain(2, "dropped_attributes_count", "droppedAttributesCount", Kind::Uint32),
         repeated(3, "entity_refs", "entityRefs", Kind::Message(&ENTITY_REF)),
     ],
 );
@@ -371,30 +291,15 @@ static LOG_RECORD: Message = Message::new(
     "LogRecord",
     &[
         plain(1, "time_unix_nano", "timeUnixNano", Kind::Fixed64),
-        plain(
-            2,
-            "severity_number",
-            "severityNumber",
-            Kind::Enum(SEVERITY_NUMBER),
-        ),
+        plain(2, "severity_number", "severityNumber", Kind::Enum(SEVERITY_NUMBER)),
         plain(3, "severity_text", "severityText", Kind::Str),
         optional(5, "body", "body", Kind::Message(&ANY_VALUE)),
         repeated(6, "attributes", "attributes", Kind::Message(&KEY_VALUE)),
-        plain(
-            7,
-            "dropped_attributes_count",
-            "droppedAttributesCount",
-            Kind::Uint32,
-        ),
+        plain(7, "dropped_attributes_count", "droppedAttributesCount", Kind::Uint32),
         plain(8, "flags", "flags", Kind::Fixed32),
         plain(9, "trace_id", "traceId", Kind::Id),
         plain(10, "span_id", "spanId", Kind::Id),
-        plain(
-            11,
-            "observed_time_unix_nano",
-            "observedTimeUnixNano",
-            Kind::Fixed64,
-        ),
+        plain(11, "observed_time_unix_nano", "observedTimeUnixNano", Kind::Fixed64),
         plain(12, "event_name", "eventName", Kind::Str),
     ],
 )
@@ -427,27 +332,12 @@ static SPAN: Message = Message::new(
         plain(4, "parent_span_id", "parentSpanId", Kind::Id),
         plain(5, "name", "name", Kind::Str),
         plain(6, "kind", "kind", Kind::Enum(SPAN_KIND)),
-        plain(
-            7,
-            "start_time_unix_nano",
-            "startTimeUnixNano",
-            Kind::Fixed64,
-        ),
+        plain(7, "start_time_unix_nano", "startTimeUnixNano", Kind::Fixed64),
         plain(8, "end_time_unix_nano", "endTimeUnixNano", Kind::Fixed64),
         repeated(9, "attributes", "attributes", Kind::Message(&KEY_VALUE)),
-        plain(
-            10,
-            "dropped_attributes_count",
-            "droppedAttributesCount",
-            Kind::Uint32,
-        ),
+        plain(10, "dropped_attributes_count", "droppedAttributesCount", Kind::Uint32),
         repeated(11, "events", "events", Kind::Message(&SPAN_EVENT)),
-        plain(
-            12,
-            "dropped_events_count",
-            "droppedEventsCount",
-            Kind::Uint32,
-        ),
+        plain(12, "dropped_events_count", "droppedEventsCount", Kind::Uint32),
         repeated(13, "links", "links", Kind::Message(&SPAN_LINK)),
         plain(14, "dropped_links_count", "droppedLinksCount", Kind::Uint32),
         optional(15, "status", "status", Kind::Message(&STATUS)),
@@ -461,12 +351,7 @@ static SPAN_EVENT: Message = Message::new(
         plain(1, "time_unix_nano", "timeUnixNano", Kind::Fixed64),
         plain(2, "name", "name", Kind::Str),
         repeated(3, "attributes", "attributes", Kind::Message(&KEY_VALUE)),
-        plain(
-            4,
-            "dropped_attributes_count",
-            "droppedAttributesCount",
-            Kind::Uint32,
-        ),
+        plain(4, "dropped_attributes_count", "droppedAttributesCount", Kind::Uint32),
     ],
 );
 static SPAN_LINK: Message = Message::new(
@@ -476,21 +361,13 @@ static SPAN_LINK: Message = Message::new(
         plain(2, "span_id", "spanId", Kind::Id),
         plain(3, "trace_state", "traceState", Kind::Str),
         repeated(4, "attributes", "attributes", Kind::Message(&KEY_VALUE)),
-        plain(
-            5,
-            "dropped_attributes_count",
-            "droppedAttributesCount",
-            Kind::Uint32,
-        ),
+        plain(5, "dropped_attributes_count", "droppedAttributesCount", Kind::Uint32),
         plain(6, "flags", "flags", Kind::Fixed32),
     ],
 );
 static STATUS: Message = Message::new(
     "Status",
-    &[
-        plain(2, "message", "message", Kind::Str),
-        plain(3, "code", "code", Kind::Enum(STATUS_CODE)),
-    ],
+    &[plain(2, "message", "message", Kind::Str), plain(3, "code", "code", Kind::Enum(STATUS_CODE))],
 );
 
 // metrics
@@ -499,12 +376,7 @@ static RESOURCE_METRICS: Message = Message::new(
     "ResourceMetrics",
     &[
         optional(1, "resource", "resource", Kind::Message(&RESOURCE)),
-        repeated(
-            2,
-            "scope_metrics",
-            "scopeMetrics",
-            Kind::Message(&SCOPE_METRICS),
-        ),
+        repeated(2, "scope_metrics", "scopeMetrics", Kind::Message(&SCOPE_METRICS)),
         plain(3, "schema_url", "schemaUrl", Kind::Str),
     ],
 );
@@ -525,95 +397,41 @@ static METRIC: Message = Message::new(
         oneof(5, "gauge", "gauge", Kind::Message(&GAUGE)),
         oneof(7, "sum", "sum", Kind::Message(&SUM)),
         oneof(9, "histogram", "histogram", Kind::Message(&HISTOGRAM)),
-        oneof(
-            10,
-            "exponential_histogram",
-            "exponentialHistogram",
-            Kind::Message(&EXPONENTIAL_HISTOGRAM),
-        ),
+        oneof(10, "exponential_histogram", "exponentialHistogram", Kind::Message(&EXPONENTIAL_HISTOGRAM)),
         oneof(11, "summary", "summary", Kind::Message(&SUMMARY)),
         repeated(12, "metadata", "metadata", Kind::Message(&KEY_VALUE)),
     ],
 );
-static GAUGE: Message = Message::new(
-    "Gauge",
-    &[repeated(
-        1,
-        "data_points",
-        "dataPoints",
-        Kind::Message(&NUMBER_DATA_POINT),
-    )],
-);
+static GAUGE: Message =
+    Message::new("Gauge", &[repeated(1, "data_points", "dataPoints", Kind::Message(&NUMBER_DATA_POINT))]);
 static SUM: Message = Message::new(
     "Sum",
     &[
-        repeated(
-            1,
-            "data_points",
-            "dataPoints",
-            Kind::Message(&NUMBER_DATA_POINT),
-        ),
-        plain(
-            2,
-            "aggregation_temporality",
-            "aggregationTemporality",
-            Kind::Enum(TEMPORALITY),
-        ),
+        repeated(1, "data_points", "dataPoints", Kind::Message(&NUMBER_DATA_POINT)),
+        plain(2, "aggregation_temporality", "aggregationTemporality", Kind::Enum(TEMPORALITY)),
         plain(3, "is_monotonic", "isMonotonic", Kind::Bool),
     ],
 );
 static HISTOGRAM: Message = Message::new(
     "Histogram",
     &[
-        repeated(
-            1,
-            "data_points",
-            "dataPoints",
-            Kind::Message(&HISTOGRAM_DATA_POINT),
-        ),
-        plain(
-            2,
-            "aggregation_temporality",
-            "aggregationTemporality",
-            Kind::Enum(TEMPORALITY),
-        ),
+        repeated(1, "data_points", "dataPoints", Kind::Message(&HISTOGRAM_DATA_POINT)),
+        plain(2, "aggregation_temporality", "aggregationTemporality", Kind::Enum(TEMPORALITY)),
     ],
 );
 static EXPONENTIAL_HISTOGRAM: Message = Message::new(
     "ExponentialHistogram",
     &[
-        repeated(
-            1,
-            "data_points",
-            "dataPoints",
-            Kind::Message(&EXPONENTIAL_HISTOGRAM_DATA_POINT),
-        ),
-        plain(
-            2,
-            "aggregation_temporality",
-            "aggregationTemporality",
-            Kind::Enum(TEMPORALITY),
-        ),
+        repeated(1, "data_points", "dataPoints", Kind::Message(&EXPONENTIAL_HISTOGRAM_DATA_POINT)),
+        plain(2, "aggregation_temporality", "aggregationTemporality", Kind::Enum(TEMPORALITY)),
     ],
 );
-static SUMMARY: Message = Message::new(
-    "Summary",
-    &[repeated(
-        1,
-        "data_points",
-        "dataPoints",
-        Kind::Message(&SUMMARY_DATA_POINT),
-    )],
-);
+static SUMMARY: Message =
+    Message::new("Summary", &[repeated(1, "data_points", "dataPoints", Kind::Message(&SUMMARY_DATA_POINT))]);
 static NUMBER_DATA_POINT: Message = Message::new(
     "NumberDataPoint",
     &[
-        plain(
-            2,
-            "start_time_unix_nano",
-            "startTimeUnixNano",
-            Kind::Fixed64,
-        ),
+        plain(2, "start_time_unix_nano", "startTimeUnixNano", Kind::Fixed64),
         plain(3, "time_unix_nano", "timeUnixNano", Kind::Fixed64),
         oneof(4, "as_double", "asDouble", Kind::Double),
         repeated(5, "exemplars", "exemplars", Kind::Message(&EXEMPLAR)),
@@ -626,12 +444,7 @@ static NUMBER_DATA_POINT: Message = Message::new(
 static HISTOGRAM_DATA_POINT: Message = Message::new(
     "HistogramDataPoint",
     &[
-        plain(
-            2,
-            "start_time_unix_nano",
-            "startTimeUnixNano",
-            Kind::Fixed64,
-        ),
+        plain(2, "start_time_unix_nano", "startTimeUnixNano", Kind::Fixed64),
         plain(3, "time_unix_nano", "timeUnixNano", Kind::Fixed64),
         plain(4, "count", "count", Kind::Fixed64),
         optional(5, "sum", "sum", Kind::Double),
@@ -649,12 +462,7 @@ static EXPONENTIAL_HISTOGRAM_DATA_POINT: Message = Message::new(
     "ExponentialHistogramDataPoint",
     &[
         repeated(1, "attributes", "attributes", Kind::Message(&KEY_VALUE)),
-        plain(
-            2,
-            "start_time_unix_nano",
-            "startTimeUnixNano",
-            Kind::Fixed64,
-        ),
+        plain(2, "start_time_unix_nano", "startTimeUnixNano", Kind::Fixed64),
         plain(3, "time_unix_nano", "timeUnixNano", Kind::Fixed64),
         plain(4, "count", "count", Kind::Fixed64),
         optional(5, "sum", "sum", Kind::Double),
@@ -672,29 +480,16 @@ static EXPONENTIAL_HISTOGRAM_DATA_POINT: Message = Message::new(
 .item();
 static BUCKETS: Message = Message::new(
     "Buckets",
-    &[
-        plain(1, "offset", "offset", Kind::Sint32),
-        repeated(2, "bucket_counts", "bucketCounts", Kind::Uint64),
-    ],
+    &[plain(1, "offset", "offset", Kind::Sint32), repeated(2, "bucket_counts", "bucketCounts", Kind::Uint64)],
 );
 static SUMMARY_DATA_POINT: Message = Message::new(
     "SummaryDataPoint",
     &[
-        plain(
-            2,
-            "start_time_unix_nano",
-            "startTimeUnixNano",
-            Kind::Fixed64,
-        ),
+        plain(2, "start_time_unix_nano", "startTimeUnixNano", Kind::Fixed64),
         plain(3, "time_unix_nano", "timeUnixNano", Kind::Fixed64),
         plain(4, "count", "count", Kind::Fixed64),
         plain(5, "sum", "sum", Kind::Double),
-        repeated(
-            6,
-            "quantile_values",
-            "quantileValues",
-            Kind::Message(&VALUE_AT_QUANTILE),
-        ),
+        repeated(6, "quantile_values", "quantileValues", Kind::Message(&VALUE_AT_QUANTILE)),
         repeated(7, "attributes", "attributes", Kind::Message(&KEY_VALUE)),
         plain(8, "flags", "flags", Kind::Uint32),
     ],
@@ -702,10 +497,7 @@ static SUMMARY_DATA_POINT: Message = Message::new(
 .item();
 static VALUE_AT_QUANTILE: Message = Message::new(
     "ValueAtQuantile",
-    &[
-        plain(1, "quantile", "quantile", Kind::Double),
-        plain(2, "value", "value", Kind::Double),
-    ],
+    &[plain(1, "quantile", "quantile", Kind::Double), plain(2, "value", "value", Kind::Double)],
 );
 static EXEMPLAR: Message = Message::new(
     "Exemplar",
@@ -715,12 +507,7 @@ static EXEMPLAR: Message = Message::new(
         plain(4, "span_id", "spanId", Kind::Id),
         plain(5, "trace_id", "traceId", Kind::Id),
         oneof(6, "as_int", "asInt", Kind::Sfixed64),
-        repeated(
-            7,
-            "filtered_attributes",
-            "filteredAttributes",
-            Kind::Message(&KEY_VALUE),
-        ),
+        repeated(7, "filtered_attributes", "filteredAttributes", Kind::Message(&KEY_VALUE)),
     ],
 );
 
@@ -761,11 +548,7 @@ const SPAN_KIND: &[(&str, i32)] = &[
     ("SPAN_KIND_PRODUCER", 4),
     ("SPAN_KIND_CONSUMER", 5),
 ];
-const STATUS_CODE: &[(&str, i32)] = &[
-    ("STATUS_CODE_UNSET", 0),
-    ("STATUS_CODE_OK", 1),
-    ("STATUS_CODE_ERROR", 2),
-];
+const STATUS_CODE: &[(&str, i32)] = &[("STATUS_CODE_UNSET", 0), ("STATUS_CODE_OK", 1), ("STATUS_CODE_ERROR", 2)];
 const TEMPORALITY: &[(&str, i32)] = &[
     ("AGGREGATION_TEMPORALITY_UNSPECIFIED", 0),
     ("AGGREGATION_TEMPORALITY_DELTA", 1),

@@ -33,13 +33,8 @@ pub(crate) fn push_double(out: &mut String, value: f64) {
     if value.is_nan() {
         out.push_str("\"NaN\"");
     } else if value.is_infinite() {
-        out.push_str(if value > 0.0 {
-            "\"Infinity\""
-        } else {
-            "\"-Infinity\""
-        });
-    } else if value == value.trunc() && value.abs() < 1e15 && value.to_bits() != (-0.0f64).to_bits()
-    {
+        out.push_str(if value > 0.0 { "\"Infinity\"" } else { "\"-Infinity\"" });
+    } else if value == value.trunc() && value.abs() < 1e15 && value.to_bits() != (-0.0f64).to_bits() {
         let _ = write!(out, "{value}");
     } else {
         let _ = write!(out, "{value:?}");

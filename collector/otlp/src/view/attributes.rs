@@ -22,11 +22,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn new() -> Self {
-        Self {
-            start: 0,
-            end: 0,
-            mixed: false,
-        }
+        Self { start: 0, end: 0, mixed: false }
     }
 
     /// Takes an attribute between two states of the cursor over `message`.
@@ -44,22 +40,14 @@ impl Run {
     /// All that was taken; `key` is the key of the field.
     #[inline(always)]
     pub(super) fn of<'a>(&self, message: &'a [u8], key: u32) -> RawAttributes<'a> {
-        RawAttributes {
-            bytes: message.get(self.start..self.end).unwrap_or_default(),
-            key,
-            mixed: self.mixed,
-        }
+        RawAttributes { bytes: message.get(self.start..self.end).unwrap_or_default(), key, mixed: self.mixed }
     }
 }
 
 impl<'a> RawAttributes<'a> {
     /// The attributes in field `number` of a message.
     pub(super) fn within(message: &'a [u8], number: u32) -> Self {
-        Self {
-            bytes: message,
-            key: len(number),
-            mixed: true,
-        }
+        Self { bytes: message, key: len(number), mixed: true }
     }
 
     /// Calls `visit` with each encoded field, key included, and its content.

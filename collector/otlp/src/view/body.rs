@@ -54,20 +54,12 @@ fn value(bytes: &[u8]) -> Option<Value<'_>> {
             INT => found = Value::Int(cursor.varint()?.cast_signed()),
             DOUBLE => found = Value::Double(cursor.double()?),
             ARRAY => {
-                let mut values = if let Value::Array(before) = found {
-                    before
-                } else {
-                    Merged::default()
-                };
+                let mut values = if let Value::Array(before) = found { before } else { Merged::default() };
                 values.add(cursor.bytes()?);
                 found = Value::Array(values);
             }
             KVLIST => {
-                let mut values = if let Value::List(before) = found {
-                    before
-                } else {
-                    Merged::default()
-                };
+                let mut values = if let Value::List(before) = found { before } else { Merged::default() };
                 values.add(cursor.bytes()?);
                 found = Value::List(values);
             }

@@ -82,8 +82,7 @@ impl<'a> Cursor<'a> {
     /// Text; empty where it is not UTF-8, which validation refuses.
     #[inline(always)]
     pub(crate) fn text(&mut self) -> Option<&'a str> {
-        self.bytes()
-            .map(|bytes| std::str::from_utf8(bytes).unwrap_or_default())
+        self.bytes().map(|bytes| std::str::from_utf8(bytes).unwrap_or_default())
     }
 
     /// Steps over the value of a field whose key was just read. Groups, which OTLP does not use, are stepped over whole.

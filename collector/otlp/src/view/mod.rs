@@ -11,6 +11,7 @@ mod reader;
 mod split;
 mod validate;
 
+pub(crate) use cursor::{Cursor, MAX_DEPTH, Merged};
 pub use reader::{Reader, read};
 pub use split::{ResourceSlice, Split, UNKNOWN_SERVICE, latest_time, split, times};
 pub use validate::{Items, Problem, ViewError, validate};

@@ -61,12 +61,7 @@ pub(super) fn number(bytes: &[u8], metric: &Metric<'_>, sink: &mut impl Sink) ->
 }
 
 impl Lists {
-    pub(super) fn histogram(
-        &mut self,
-        bytes: &[u8],
-        metric: &Metric<'_>,
-        sink: &mut impl Sink,
-    ) -> Option<()> {
+    pub(super) fn histogram(&mut self, bytes: &[u8], metric: &Metric<'_>, sink: &mut impl Sink) -> Option<()> {
         const START: u32 = fixed64(2);
         const TIME: u32 = fixed64(3);
         const COUNT: u32 = fixed64(4);
@@ -113,14 +108,7 @@ impl Lists {
                 time: UnixNanos(time),
                 no_recorded_value: flags & NO_RECORDED_VALUE != 0,
                 attributes: &attributes.of(bytes, ATTRIBUTE),
-                data: PointData::Histogram {
-                    count,
-                    sum,
-                    min,
-                    max,
-                    bounds: &self.bounds,
-                    bucket_counts: &self.counts,
-                },
+                data: PointData::Histogram { count, sum, min, max, bounds: &self.bounds, bucket_counts: &self.counts },
             },
         );
         Some(())
@@ -144,8 +132,7 @@ impl Lists {
         const FLAGS: u32 = varint(10);
         const MIN: u32 = fixed64(12);
         const MAX: u32 = fixed64(13);
-        let (mut start, mut time, mut count, mut flags, mut scale, mut zero_count) =
-            (0, 0, 0, 0, 0, 0);
+        let (mut start, mut time, mut count, mut flags, mut scale, mut zero_count) = (0, 0, 0, 0, 0, 0);
         let (mut sum, mut min, mut max) = (None, None, None);
         let (mut positive, mut negative) = (Merged::default(), Merged::default());
         let mut attributes = Run::new();
@@ -187,26 +174,15 @@ impl Lists {
                     max,
                     scale,
                     zero_count,
-                    positive: ExponentialBuckets {
-                        offset: positive_offset,
-                        counts: &self.counts,
-                    },
-                    negative: ExponentialBuckets {
-                        offset: negative_offset,
-                        counts: &self.negative_counts,
-                    },
+                    positive: ExponentialBuckets { offset: positive_offset, counts: &self.counts },
+                    negative: ExponentialBuckets { offset: negative_offset, counts: &self.negative_counts },
                 },
             },
         );
         Some(())
     }
 
-    pub(super) fn summary(
-        &mut self,
-        bytes: &[u8],
-        metric: &Metric<'_>,
-        sink: &mut impl Sink,
-    ) -> Option<()> {
+    pub(super) fn summary(&mut self, bytes: &[u8], metric: &Metric<'_>, sink: &mut impl Sink) -> Option<()> {
         const START: u32 = fixed64(2);
         const TIME: u32 = fixed64(3);
         const COUNT: u32 = fixed64(4);
@@ -241,11 +217,7 @@ impl Lists {
                 time: UnixNanos(time),
                 no_recorded_value: flags & NO_RECORDED_VALUE != 0,
                 attributes: &attributes.of(bytes, ATTRIBUTE),
-                data: PointData::Summary {
-                    count,
-                    sum,
-                    quantiles: &self.quantiles,
-                },
+                data: PointData::Summary { count, sum, quantiles: &self.quantiles },
             },
         );
         Some(())
@@ -286,11 +258,7 @@ fn quantile(bytes: &[u8]) -> Option<(f64, f64)> {
     Some((quantile, value))
 }
 
-fn packed<'a, T>(
-    bytes: &'a [u8],
-    read: impl Fn(&mut Cursor<'a>) -> Option<T>,
-    values: &mut Vec<T>,
-) -> Option<()> {
+fn packed<'a, T>(bytes: &'a [u8], read: impl Fn(&mut Cursor<'a>) -> Option<T>, values: &mut Vec<T>) -> Option<()> {
     let mut cursor = Cursor::new(bytes);
     while !cursor.is_empty() {
         values.push(read(&mut cursor)?);

@@ -46,12 +46,7 @@ impl Reader {
     /// # Errors
     /// Where the bytes are malformed; the sink has seen what comes before. It cannot happen after
     /// [`validate`](super::validate) accepted the request. Path and offset count from the start of `resource`.
-    pub fn read(
-        &mut self,
-        signal: Signal,
-        resource: &[u8],
-        sink: &mut impl Sink,
-    ) -> Result<(), ViewError> {
+    pub fn read(&mut self, signal: Signal, resource: &[u8], sink: &mut impl Sink) -> Result<(), ViewError> {
         if self.read_resource(signal, resource, sink).is_some() {
             return Ok(());
         }
@@ -198,10 +193,7 @@ impl Reader {
         let (temporality, monotonic) = aggregation(data)?;
         let kind = match data_key {
             GAUGE => MetricKind::Gauge,
-            SUM => MetricKind::Sum {
-                temporality,
-                monotonic,
-            },
+            SUM => MetricKind::Sum { temporality, monotonic },
             HISTOGRAM => MetricKind::Histogram { temporality },
             EXPONENTIAL_HISTOGRAM => MetricKind::ExponentialHistogram { temporality },
             SUMMARY => MetricKind::Summary,
@@ -212,15 +204,11 @@ impl Reader {
             MetricKind::Gauge | MetricKind::Sum { .. } => {
                 each_point(data, |point| points::number(point, &metric, sink))
             }
-            MetricKind::Histogram { .. } => {
-                each_point(data, |point| self.lists.histogram(point, &metric, sink))
+            MetricKind::Histogram { .. } => each_point(data, |point| self.lists.histogram(point, &metric, sink)),
+            MetricKind::ExponentialHistogram { .. } => {
+                each_point(data, |point| self.lists.exponential_histogram(point, &metric, sink))
             }
-            MetricKind::ExponentialHistogram { .. } => each_point(data, |point| {
-                self.lists.exponential_histogram(point, &metric, sink)
-            }),
-            MetricKind::Summary => {
-                each_point(data, |point| self.lists.summary(point, &metric, sink))
-            }
+            MetricKind::Summary => each_point(data, |point| self.lists.summary(point, &metric, sink)),
         }
     }
 }

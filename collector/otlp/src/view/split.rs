@@ -37,10 +37,7 @@ pub struct Split<'a> {
 /// empty one, it is [`UNKNOWN_SERVICE`].
 #[must_use]
 pub fn split(_signal: Signal, request: &[u8]) -> Split<'_> {
-    Split {
-        request,
-        cursor: Cursor::new(request),
-    }
+    Split { request, cursor: Cursor::new(request) }
 }
 
 impl Iterator for Split<'_> {
@@ -59,10 +56,7 @@ impl Iterator for Split<'_> {
                 continue;
             };
             let end = self.request.len() - self.cursor.rest().len();
-            return Some(ResourceSlice {
-                service: service(resource),
-                bytes: end - resource.len()..end,
-            });
+            return Some(ResourceSlice { service: service(resource), bytes: end - resource.len()..end });
         }
         None
     }
@@ -85,9 +79,7 @@ fn service(resource_slice: &[u8]) -> ServiceKey {
     });
     ServiceKey {
         namespace: namespace.unwrap_or_default(),
-        name: name
-            .filter(|name| !name.is_empty())
-            .unwrap_or_else(|| UNKNOWN_SERVICE.into()),
+        name: name.filter(|name| !name.is_empty()).unwrap_or_else(|| UNKNOWN_SERVICE.into()),
     }
 }
 
@@ -123,9 +115,7 @@ pub fn times(signal: Signal, resource: &[u8]) -> Option<(UnixNanos, UnixNanos)> 
                         | super::reader::HISTOGRAM
                         | super::reader::EXPONENTIAL_HISTOGRAM
                         | super::reader::SUMMARY => {
-                            each(metric.bytes()?, POINTS, |point| {
-                                take(first_of(point, fixed64(3), fixed64(3))?)
-                            })?;
+                            each(metric.bytes()?, POINTS, |point| take(first_of(point, fixed64(3), fixed64(3))?))?;
                         }
                         other => metric.skip(other)?,
                     }
@@ -141,9 +131,7 @@ pub fn times(signal: Signal, resource: &[u8]) -> Option<(UnixNanos, UnixNanos)> 
 /// See [`times`].
 #[must_use]
 pub fn latest_time(signal: Signal, resource: &[u8]) -> UnixNanos {
-    times(signal, resource)
-        .map(|(_, latest)| latest)
-        .unwrap_or_default()
+    times(signal, resource).map(|(_, latest)| latest).unwrap_or_default()
 }
 
 /// The value of the field with key `wanted`, or of the one with key `fallback` where that is 0 or absent.
@@ -166,11 +154,7 @@ fn first_of(item: &[u8], wanted: u32, fallback: u32) -> Option<u64> {
 
 /// Calls `visit` with the content of each field of this key; stops where the bytes are malformed or `visit` says so.
 #[inline]
-fn each<'a>(
-    message: &'a [u8],
-    wanted: u32,
-    mut visit: impl FnMut(&'a [u8]) -> Option<()>,
-) -> Option<()> {
+fn each<'a>(message: &'a [u8], wanted: u32, mut visit: impl FnMut(&'a [u8]) -> Option<()>) -> Option<()> {
     let mut cursor = Cursor::new(message);
     while !cursor.is_empty() {
         let key = cursor.key()?;

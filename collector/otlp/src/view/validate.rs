@@ -74,11 +74,7 @@ pub fn validate(signal: Signal, request: &[u8]) -> Result<Items, ViewError> {
 
 /// [`validate`] for the content of one `ResourceMetrics`, `ResourceLogs` or `ResourceSpans`. Path and offset count from there.
 pub(super) fn validate_resource(signal: Signal, resource: &[u8]) -> Result<Items, ViewError> {
-    let Some(Field {
-        kind: Kind::Message(message),
-        ..
-    }) = schema::request(signal).field(1)
-    else {
+    let Some(Field { kind: Kind::Message(message), .. }) = schema::request(signal).field(1) else {
         return Ok(Items::default());
     };
     walk(message, resource, MAX_DEPTH - 1)
@@ -95,10 +91,7 @@ struct Fault {
 
 #[cold]
 fn fault(problem: Problem, field: Option<&'static Field>, left: usize) -> Fault {
-    Fault {
-        problem,
-        way: vec![(field, left)],
-    }
+    Fault { problem, way: vec![(field, left)] }
 }
 
 /// Checks one message and returns the number of items in it. `depth` is how many messages may still lie within it.
@@ -117,23 +110,20 @@ fn walk(message: &'static Message, bytes: &[u8], depth: u32) -> Result<u64, Faul
             return Err(fault(Problem::UnknownWireType, None, left));
         };
         let Some(field) = message.field(key >> 3) else {
-            cursor =
-                skip_unknown(cursor, key, depth).map_err(|problem| fault(problem, None, left))?;
+            cursor = skip_unknown(cursor, key, depth).map_err(|problem| fault(problem, None, left))?;
             continue;
         };
         let expected = field.kind.wire();
         if wire != expected {
             if wire == Wire::Len && field.label == Label::Repeated && expected != Wire::Len {
-                packed(&mut cursor, expected)
-                    .map_err(|problem| fault(problem, Some(field), left))?;
+                packed(&mut cursor, expected).map_err(|problem| fault(problem, Some(field), left))?;
                 continue;
             }
             return Err(fault(Problem::WireType, Some(field), left));
         }
         match &field.kind {
             Kind::Message(inner) => {
-                let bytes =
-                    len(&mut cursor).map_err(|problem| fault(problem, Some(field), left))?;
+                let bytes = len(&mut cursor).map_err(|problem| fault(problem, Some(field), left))?;
                 if depth == 0 {
                     return Err(fault(Problem::Depth, Some(field), left));
                 }
@@ -151,8 +141,7 @@ fn walk(message: &'static Message, bytes: &[u8], depth: u32) -> Result<u64, Faul
                 items += found;
             }
             Kind::Str => {
-                let bytes =
-                    len(&mut cursor).map_err(|problem| fault(problem, Some(field), left))?;
+                let bytes = len(&mut cursor).map_err(|problem| fault(problem, Some(field), left))?;
                 if std::str::from_utf8(bytes).is_err() {
                     return Err(fault(Problem::Utf8, Some(field), left));
                 }
@@ -171,11 +160,7 @@ fn len<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Problem> {
     let before = *cursor;
     cursor.bytes().ok_or_else(|| {
         let mut again = before;
-        if again.varint().is_some() {
-            Problem::Truncated
-        } else {
-            varint_problem(before)
-        }
+        if again.varint().is_some() { Problem::Truncated } else { varint_problem(before) }
     })
 }
 
@@ -184,10 +169,7 @@ fn scalar(cursor: &mut Cursor<'_>, wire: Wire) -> Result<(), Problem> {
     match wire {
         Wire::Varint => {
             let before = *cursor;
-            cursor
-                .varint()
-                .map(drop)
-                .ok_or_else(|| varint_problem(before))
+            cursor.varint().map(drop).ok_or_else(|| varint_problem(before))
         }
         Wire::I64 => cursor.fixed64().map(drop).ok_or(Problem::Truncated),
         Wire::I32 => cursor.fixed32().map(drop).ok_or(Problem::Truncated),
@@ -230,11 +212,7 @@ fn skip_unknown(mut cursor: Cursor<'_>, key: u32, depth: u32) -> Result<Cursor<'
 #[cold]
 fn varint_problem(cursor: Cursor<'_>) -> Problem {
     let rest = cursor.rest();
-    if rest.len() < 10 && rest.iter().all(|byte| *byte >= 0x80) {
-        Problem::Truncated
-    } else {
-        Problem::Varint
-    }
+    if rest.len() < 10 && rest.iter().all(|byte| *byte >= 0x80) { Problem::Truncated } else { Problem::Varint }
 }
 
 #[cold]
@@ -282,9 +260,5 @@ fn explain(root: &'static Message, request: &[u8], fault: &Fault) -> ViewError {
     if path.is_empty() {
         path.push_str(root.name);
     }
-    ViewError {
-        path,
-        offset,
-        problem: fault.problem,
-    }
+    ViewError { path, offset, problem: fault.problem }
 }
