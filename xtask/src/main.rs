@@ -3,6 +3,7 @@
 //! Every task sets up what it needs and says exactly what is missing where it can't.
 
 mod invariants;
+mod record;
 mod setup;
 mod tests;
 
@@ -21,6 +22,7 @@ Usage: cargo xtask TASK [ARGUMENTS]
   invariants                                      only the invariants of ARCHITECTURE.md
   peers                                           build the peers of the tests, print where they are
   build                                           the optimised program: target/release/foreshock
+  record FORMAT --from PATH --to PATH [...]       turn a public data set into OTLP that `replay` reads
   bench [forward|latency|scale]                   Foreshock beside an OpenTelemetry Collector, in one run
 ";
 
@@ -63,6 +65,7 @@ fn dispatch(task: &str, rest: &[String]) -> Result<()> {
             run(cargo().args(["build", "--release", "--package", "foreshock", "--package", "e2e", "--bins"]))?;
             run(Command::new(target_directory()?.join("release/load")).args(rest).envs(peers.variables()))
         }
+        "record" => record::run(rest),
         "" | "help" | "--help" | "-h" => {
             say(USAGE);
             if task.is_empty() {

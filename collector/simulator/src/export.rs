@@ -14,8 +14,8 @@ use opentelemetry_proto::tonic::{
     common::v1::{InstrumentationScope, KeyValue},
     logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
     metrics::v1::{
-        AggregationTemporality, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge,
-        Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+        AggregationTemporality, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,
+        HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
         exponential_histogram_data_point::Buckets, metric::Data, number_data_point::Value,
     },
     resource::v1::Resource,
@@ -65,24 +65,15 @@ impl Request {
     pub fn items(&self) -> u64 {
         let items: usize = match self {
             Self::Metrics(request) => {
-                let metrics = request
-                    .resource_metrics
-                    .iter()
-                    .flat_map(|resource| &resource.scope_metrics);
+                let metrics = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
                 metrics.flat_map(|scope| &scope.metrics).map(points).sum()
             }
             Self::Logs(request) => {
-                let scopes = request
-                    .resource_logs
-                    .iter()
-                    .flat_map(|resource| &resource.scope_logs);
+                let scopes = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
                 scopes.map(|scope| scope.log_records.len()).sum()
             }
             Self::Traces(request) => {
-                let scopes = request
-                    .resource_spans
-                    .iter()
-                    .flat_map(|resource| &resource.scope_spans);
+                let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
                 scopes.map(|scope| scope.spans.len()).sum()
             }
         };
@@ -112,15 +103,10 @@ fn scope(name: &str) -> Option<InstrumentationScope> {
 /// Takes what is due at `now` out of `pending`, grouped by resource in the order of first appearance.
 fn due<T>(pending: &mut Vec<Emitted<T>>, now: u64) -> Vec<(Arc<Resource>, Vec<T>)> {
     let mut groups: Vec<(Arc<Resource>, Vec<T>)> = Vec::new();
-    let mut ready: Vec<Emitted<T>> = pending
-        .extract_if(.., |emitted| emitted.at <= now)
-        .collect();
+    let mut ready: Vec<Emitted<T>> = pending.extract_if(.., |emitted| emitted.at <= now).collect();
     ready.sort_by_key(|emitted| emitted.at);
     for emitted in ready {
-        match groups
-            .iter_mut()
-            .find(|(resource, _)| Arc::ptr_eq(resource, &emitted.resource))
-        {
+        match groups.iter_mut().find(|(resource, _)| Arc::ptr_eq(resource, &emitted.resource)) {
             Some((_, items)) => items.push(emitted.item),
             None => groups.push((emitted.resource, vec![emitted.item])),
         }
@@ -129,11 +115,7 @@ fn due<T>(pending: &mut Vec<Emitted<T>>, now: u64) -> Vec<(Arc<Resource>, Vec<T>
 }
 
 /// Log records that are due; `None` if there are none.
-pub(crate) fn logs(
-    service: ServiceId,
-    pending: &mut Vec<Emitted<LogRecord>>,
-    now: u64,
-) -> Option<Request> {
+pub(crate) fn logs(service: ServiceId, pending: &mut Vec<Emitted<LogRecord>>, now: u64) -> Option<Request> {
     let groups = due(pending, now);
     let resource_logs: Vec<_> = groups
         .into_iter()
@@ -151,11 +133,7 @@ pub(crate) fn logs(
 }
 
 /// Spans that are due; `None` if there are none.
-pub(crate) fn spans(
-    service: ServiceId,
-    pending: &mut Vec<Emitted<Span>>,
-    now: u64,
-) -> Option<Request> {
+pub(crate) fn spans(service: ServiceId, pending: &mut Vec<Emitted<Span>>, now: u64) -> Option<Request> {
     let groups = due(pending, now);
     let resource_spans: Vec<_> = groups
         .into_iter()
@@ -169,9 +147,7 @@ pub(crate) fn spans(
             ..ResourceSpans::default()
         })
         .collect();
-    (!resource_spans.is_empty()).then_some(Request::Traces(ExportTraceServiceRequest {
-        resource_spans,
-    }))
+    (!resource_spans.is_empty()).then_some(Request::Traces(ExportTraceServiceRequest { resource_spans }))
 }
 
 /// All metrics of all instances of a service. `lag` is the number of messages that wait for it, for consumers.
@@ -181,16 +157,10 @@ pub(crate) fn metrics(
     now: u64,
     lag: Option<(&'static str, usize)>,
 ) -> Request {
-    let running = instances
-        .iter()
-        .enumerate()
-        .filter(|(_, instance)| instance.down_until <= now);
+    let running = instances.iter().enumerate().filter(|(_, instance)| instance.down_until <= now);
     let resource_metrics = running
         .map(|(slot, instance)| {
-            let at = At {
-                start: instance.started,
-                now,
-            };
+            let at = At { start: instance.started, now };
             let mut scope_metrics = vec![
                 ScopeMetrics {
                     scope: scope(SERVICES[service].language.scope()),
@@ -249,31 +219,12 @@ impl At {
     }
 
     /// A sum of whole numbers: a counter if `is_monotonic`, else a level that is added up over instances.
-    fn sum(
-        self,
-        name: &str,
-        unit: &str,
-        is_monotonic: bool,
-        points: Vec<(Vec<KeyValue>, u64)>,
-    ) -> Metric {
+    fn sum(self, name: &str, unit: &str, is_monotonic: bool, points: Vec<(Vec<KeyValue>, u64)>) -> Metric {
         let data_points = points
             .into_iter()
-            .map(|(attributes, value)| {
-                self.number(
-                    attributes,
-                    Value::AsInt(i64::try_from(value).unwrap_or(i64::MAX)),
-                )
-            })
+            .map(|(attributes, value)| self.number(attributes, Value::AsInt(i64::try_from(value).unwrap_or(i64::MAX))))
             .collect();
-        metric(
-            name,
-            unit,
-            Data::Sum(Sum {
-                data_points,
-                aggregation_temporality: CUMULATIVE,
-                is_monotonic,
-            }),
-        )
+        metric(name, unit, Data::Sum(Sum { data_points, aggregation_temporality: CUMULATIVE, is_monotonic }))
     }
 
     fn seconds<'a>(
@@ -284,16 +235,12 @@ impl At {
     ) -> Metric {
         let data = if exponential {
             Data::ExponentialHistogram(ExponentialHistogram {
-                data_points: points
-                    .map(|(attributes, values)| self.exponential(attributes, values))
-                    .collect(),
+                data_points: points.map(|(attributes, values)| self.exponential(attributes, values)).collect(),
                 aggregation_temporality: CUMULATIVE,
             })
         } else {
             Data::Histogram(Histogram {
-                data_points: points
-                    .map(|(attributes, values)| self.explicit(attributes, values))
-                    .collect(),
+                data_points: points.map(|(attributes, values)| self.explicit(attributes, values)).collect(),
                 aggregation_temporality: CUMULATIVE,
             })
         };
@@ -315,11 +262,7 @@ impl At {
         }
     }
 
-    fn exponential(
-        self,
-        attributes: Vec<KeyValue>,
-        values: &Distribution,
-    ) -> ExponentialHistogramDataPoint {
+    fn exponential(self, attributes: Vec<KeyValue>, values: &Distribution) -> ExponentialHistogramDataPoint {
         let (offset, bucket_counts) = values.exponential();
         ExponentialHistogramDataPoint {
             attributes,
@@ -328,10 +271,7 @@ impl At {
             count: values.count,
             sum: Some(values.sum),
             scale: SCALE,
-            positive: Some(Buckets {
-                offset,
-                bucket_counts,
-            }),
+            positive: Some(Buckets { offset, bucket_counts }),
             min: Some(values.min),
             max: Some(values.max),
             ..ExponentialHistogramDataPoint::default()
@@ -340,12 +280,7 @@ impl At {
 }
 
 fn metric(name: &str, unit: &str, data: Data) -> Metric {
-    Metric {
-        name: name.to_owned(),
-        unit: unit.to_owned(),
-        data: Some(data),
-        ..Metric::default()
-    }
+    Metric { name: name.to_owned(), unit: unit.to_owned(), data: Some(data), ..Metric::default() }
 }
 
 /// Requests served, messages, queries and the connection pool.
@@ -354,74 +289,53 @@ fn requests(service: ServiceId, instance: &Instance, at: At) -> Vec<Metric> {
     let exponential = about.language.exponential();
     let mut metrics = Vec::new();
     if !instance.server.is_empty() {
-        let points = instance
-            .server
-            .iter()
-            .filter_map(|(&(operation, status), values)| {
-                let Entry::Http { method, route } = about.operations[operation].entry else {
-                    return None;
-                };
-                let mut attributes = vec![
-                    text("http.request.method", method),
-                    text("http.route", route),
-                    text("url.scheme", "http"),
-                    whole("http.response.status_code", i64::from(status)),
-                ];
-                if status >= 500 {
-                    attributes.push(text("error.type", &status.to_string()));
-                }
-                Some((attributes, values))
-            });
+        let points = instance.server.iter().filter_map(|(&(operation, status), values)| {
+            let Entry::Http { method, route } = about.operations[operation].entry else {
+                return None;
+            };
+            let mut attributes = vec![
+                text("http.request.method", method),
+                text("http.route", route),
+                text("url.scheme", "http"),
+                whole("http.response.status_code", i64::from(status)),
+            ];
+            if status >= 500 {
+                attributes.push(text("error.type", &status.to_string()));
+            }
+            Some((attributes, values))
+        });
         metrics.push(at.seconds("http.server.request.duration", exponential, points));
     }
     if !instance.external.is_empty() {
-        let points = instance
-            .external
-            .iter()
-            .map(|(&(peer, status, error), values)| {
-                let mut attributes = vec![
-                    text("http.request.method", "POST"),
-                    text("server.address", peer),
-                    whole("server.port", 443),
-                ];
-                if status > 0 {
-                    attributes.push(whole("http.response.status_code", i64::from(status)));
-                }
-                if let Some(error) = error {
-                    attributes.push(text("error.type", error));
-                }
-                (attributes, values)
-            });
+        let points = instance.external.iter().map(|(&(peer, status, error), values)| {
+            let mut attributes =
+                vec![text("http.request.method", "POST"), text("server.address", peer), whole("server.port", 443)];
+            if status > 0 {
+                attributes.push(whole("http.response.status_code", i64::from(status)));
+            }
+            if let Some(error) = error {
+                attributes.push(text("error.type", error));
+            }
+            (attributes, values)
+        });
         metrics.push(at.seconds("http.client.request.duration", exponential, points));
     }
-    let topic = |topic| {
-        vec![
-            text("messaging.system", "kafka"),
-            text("messaging.destination.name", topic),
-        ]
-    };
+    let topic = |topic| vec![text("messaging.system", "kafka"), text("messaging.destination.name", topic)];
     if !instance.consumed.is_empty() {
-        let points = instance
-            .consumed
-            .iter()
-            .filter_map(|(&(operation, failed), values)| {
-                let Entry::Consume { topic: name } = about.operations[operation].entry else {
-                    return None;
-                };
-                let mut attributes = topic(name);
-                if failed {
-                    attributes.push(text("error.type", "500"));
-                }
-                Some((attributes, values))
-            });
+        let points = instance.consumed.iter().filter_map(|(&(operation, failed), values)| {
+            let Entry::Consume { topic: name } = about.operations[operation].entry else {
+                return None;
+            };
+            let mut attributes = topic(name);
+            if failed {
+                attributes.push(text("error.type", "500"));
+            }
+            Some((attributes, values))
+        });
         metrics.push(at.seconds("messaging.process.duration", exponential, points));
     }
     if !instance.sent.is_empty() {
-        let points = instance
-            .sent
-            .iter()
-            .map(|(&name, &count)| (topic(name), count))
-            .collect();
+        let points = instance.sent.iter().map(|(&name, &count)| (topic(name), count)).collect();
         metrics.push(at.sum("messaging.client.sent.messages", "{message}", true, points));
     }
     if let Some(pool) = &about.pool {
@@ -431,12 +345,7 @@ fn requests(service: ServiceId, instance: &Instance, at: At) -> Vec<Metric> {
         let size = pool.size as u64;
         let counts = vec![(state("used"), used), (state("idle"), size - used)];
         metrics.push(at.sum("db.client.connection.count", "{connection}", false, counts));
-        metrics.push(at.sum(
-            "db.client.connection.max",
-            "{connection}",
-            false,
-            vec![(vec![name()], size)],
-        ));
+        metrics.push(at.sum("db.client.connection.max", "{connection}", false, vec![(vec![name()], size)]));
         metrics.push(at.sum(
             "db.client.connection.timeouts",
             "{timeout}",
@@ -444,11 +353,7 @@ fn requests(service: ServiceId, instance: &Instance, at: At) -> Vec<Metric> {
             vec![(vec![name()], instance.pool_timeouts)],
         ));
         let waits = [(vec![name()], &instance.pool_wait)];
-        metrics.push(at.seconds(
-            "db.client.connection.wait_time",
-            exponential,
-            waits.into_iter(),
-        ));
+        metrics.push(at.seconds("db.client.connection.wait_time", exponential, waits.into_iter()));
         let points = instance.queries.iter().map(|(&(verb, table), values)| {
             let attributes = vec![
                 text("db.system.name", pool.system),
@@ -468,46 +373,19 @@ fn runtime(service: ServiceId, instance: &Instance, at: At) -> Vec<Metric> {
     let about = &SERVICES[service];
     let memory = instance.memory_mib(service);
     let mut metrics = vec![
-        at.sum(
-            "process.memory.usage",
-            "By",
-            false,
-            vec![(Vec::new(), (memory * MIB) as u64)],
-        ),
-        at.gauge(
-            "process.cpu.utilization",
-            "1",
-            vec![(Vec::new(), instance.utilization.clamp(0.0, 1.0))],
-        ),
+        at.sum("process.memory.usage", "By", false, vec![(Vec::new(), (memory * MIB) as u64)]),
+        at.gauge("process.cpu.utilization", "1", vec![(Vec::new(), instance.utilization.clamp(0.0, 1.0))]),
         at.gauge(
             "process.uptime",
             "s",
-            vec![(
-                Vec::new(),
-                (at.now - instance.started.min(at.now)) as f64 / NANOS as f64,
-            )],
+            vec![(Vec::new(), (at.now - instance.started.min(at.now)) as f64 / NANOS as f64)],
         ),
-        at.sum(
-            "k8s.container.memory_limit",
-            "By",
-            false,
-            vec![(Vec::new(), (about.memory_limit_mib * MIB) as u64)],
-        ),
+        at.sum("k8s.container.memory_limit", "By", false, vec![(Vec::new(), (about.memory_limit_mib * MIB) as u64)]),
     ];
     match about.language {
         Language::Java => {
-            let old = || {
-                vec![
-                    text("jvm.memory.type", "heap"),
-                    text("jvm.memory.pool.name", "G1 Old Gen"),
-                ]
-            };
-            let eden = || {
-                vec![
-                    text("jvm.memory.type", "heap"),
-                    text("jvm.memory.pool.name", "G1 Eden Space"),
-                ]
-            };
+            let old = || vec![text("jvm.memory.type", "heap"), text("jvm.memory.pool.name", "G1 Old Gen")];
+            let eden = || vec![text("jvm.memory.type", "heap"), text("jvm.memory.pool.name", "G1 Eden Space")];
             let young = about.memory_mib * 0.25 * instance.heap_phase;
             let tenured = memory - about.memory_mib * 0.45;
             let limit = about.memory_limit_mib - about.memory_mib * 0.45;
@@ -515,88 +393,43 @@ fn runtime(service: ServiceId, instance: &Instance, at: At) -> Vec<Metric> {
             let used = vec![(old(), bytes(tenured)), (eden(), bytes(young))];
             metrics.push(at.sum("jvm.memory.used", "By", false, used));
             metrics.push(at.sum("jvm.memory.limit", "By", false, vec![(old(), bytes(limit))]));
-            let gc = || {
-                vec![
-                    text("jvm.gc.name", "G1 Young Generation"),
-                    text("jvm.gc.action", "end of minor GC"),
-                ]
-            };
+            let gc = || vec![text("jvm.gc.name", "G1 Young Generation"), text("jvm.gc.action", "end of minor GC")];
             metrics.push(at.seconds("jvm.gc.duration", true, [(gc(), &instance.gc)].into_iter()));
             let threads = 38 + (instance.utilization * 40.0) as u64;
-            metrics.push(at.sum(
-                "jvm.thread.count",
-                "{thread}",
-                false,
-                vec![(Vec::new(), threads)],
-            ));
+            metrics.push(at.sum("jvm.thread.count", "{thread}", false, vec![(Vec::new(), threads)]));
         }
         Language::Go => {
             let goroutines = 24 + (instance.utilization * 300.0) as u64;
-            metrics.push(at.sum(
-                "go.goroutine.count",
-                "{goroutine}",
-                false,
-                vec![(Vec::new(), goroutines)],
-            ));
+            metrics.push(at.sum("go.goroutine.count", "{goroutine}", false, vec![(Vec::new(), goroutines)]));
         }
         Language::Node => {
             let busy = (instance.utilization * 1.1).clamp(0.0, 1.0);
-            metrics.push(at.gauge(
-                "nodejs.eventloop.utilization",
-                "1",
-                vec![(Vec::new(), busy)],
-            ));
+            metrics.push(at.gauge("nodejs.eventloop.utilization", "1", vec![(Vec::new(), busy)]));
         }
         Language::DotNet => {
             let threads = 12 + (instance.utilization * 20.0) as u64;
-            metrics.push(at.sum(
-                "dotnet.thread_pool.thread.count",
-                "{thread}",
-                false,
-                vec![(Vec::new(), threads)],
-            ));
+            metrics.push(at.sum("dotnet.thread_pool.thread.count", "{thread}", false, vec![(Vec::new(), threads)]));
         }
     }
     if service == SHIPPING {
-        let device = || {
-            vec![
-                text("system.device", "/dev/nvme1n1"),
-                text("system.filesystem.mountpoint", "/var/lib/shipping"),
-            ]
-        };
+        let device =
+            || vec![text("system.device", "/dev/nvme1n1"), text("system.filesystem.mountpoint", "/var/lib/shipping")];
         let state = |state| {
             let mut attributes = device();
             attributes.push(text("system.filesystem.state", state));
             attributes
         };
         let used = (instance.disk_share * DISK_BYTES) as u64;
-        metrics.push(at.gauge(
-            "system.filesystem.utilization",
-            "1",
-            vec![(state("used"), instance.disk_share)],
-        ));
-        let usage = vec![
-            (state("used"), used),
-            (state("free"), DISK_BYTES as u64 - used),
-        ];
+        metrics.push(at.gauge("system.filesystem.utilization", "1", vec![(state("used"), instance.disk_share)]));
+        let usage = vec![(state("used"), used), (state("free"), DISK_BYTES as u64 - used)];
         metrics.push(at.sum("system.filesystem.usage", "By", false, usage));
-        metrics.push(at.sum(
-            "system.filesystem.limit",
-            "By",
-            false,
-            vec![(device(), DISK_BYTES as u64)],
-        ));
+        metrics.push(at.sum("system.filesystem.limit", "By", false, vec![(device(), DISK_BYTES as u64)]));
     }
     metrics
 }
 
 /// What the shop itself counts.
-fn business(
-    service: ServiceId,
-    instance: &Instance,
-    at: At,
-    lag: Option<(&'static str, usize)>,
-) -> Vec<Metric> {
+fn business(service: ServiceId, instance: &Instance, at: At, lag: Option<(&'static str, usize)>) -> Vec<Metric> {
     let mut metrics: Vec<Metric> = instance
         .counted
         .iter()
@@ -604,11 +437,7 @@ fn business(
         .collect();
     if let Some((topic, waiting)) = lag {
         let attributes = vec![text("group", SERVICES[service].name), text("topic", topic)];
-        metrics.push(at.gauge(
-            "kafka.consumer_group.lag_sum",
-            "{message}",
-            vec![(attributes, waiting as f64)],
-        ));
+        metrics.push(at.gauge("kafka.consumer_group.lag_sum", "{message}", vec![(attributes, waiting as f64)]));
     }
     metrics
 }

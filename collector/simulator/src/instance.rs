@@ -19,33 +19,12 @@ pub(crate) const DISK_BYTES: f64 = 20.0 * 1024.0 * 1024.0 * 1024.0;
 /// What a finished request leaves in the counters of its instance.
 #[derive(Clone, Debug)]
 pub(crate) enum Record {
-    Server {
-        operation: usize,
-        status: u16,
-        seconds: f64,
-    },
-    Consumed {
-        operation: usize,
-        failed: bool,
-        seconds: f64,
-    },
-    Sent {
-        topic: &'static str,
-    },
-    External {
-        peer: &'static str,
-        status: u16,
-        error: Option<&'static str>,
-        seconds: f64,
-    },
-    Query {
-        verb: &'static str,
-        table: &'static str,
-        seconds: f64,
-    },
-    PoolWait {
-        seconds: f64,
-    },
+    Server { operation: usize, status: u16, seconds: f64 },
+    Consumed { operation: usize, failed: bool, seconds: f64 },
+    Sent { topic: &'static str },
+    External { peer: &'static str, status: u16, error: Option<&'static str>, seconds: f64 },
+    Query { verb: &'static str, table: &'static str, seconds: f64 },
+    PoolWait { seconds: f64 },
     PoolTimeout,
 }
 
@@ -96,13 +75,9 @@ impl Instance {
     ) -> Self {
         let about = &SERVICES[service];
         // The pods of one version belong to one replica set, whose hash is the same for all of them.
-        let hash = Dice::new(
-            (service as u64) << 32
-                ^ version
-                    .bytes()
-                    .fold(7, |hash, byte| hash * 31 + u64::from(byte)),
-        )
-        .suffix(9);
+        let hash =
+            Dice::new((service as u64) << 32 ^ version.bytes().fold(7, |hash, byte| hash * 31 + u64::from(byte)))
+                .suffix(9);
         let pod = format!("{}-{hash}-{}", about.name, dice.suffix(5));
         let (language, sdk) = about.language.sdk();
         let resource = Resource {
@@ -151,13 +126,7 @@ impl Instance {
     }
 
     /// Moves on by one second. Answers whether the process ran out of memory.
-    pub(crate) fn tick(
-        &mut self,
-        service: ServiceId,
-        leak_mib: f64,
-        disk_share: f64,
-        dice: &mut Dice,
-    ) -> bool {
+    pub(crate) fn tick(&mut self, service: ServiceId, leak_mib: f64, disk_share: f64, dice: &mut Dice) -> bool {
         let about = &SERVICES[service];
         let used = self.cpu_used_ms / 1_000.0 / about.cores + 0.015 * dice.between(0.7, 1.3);
         self.cpu_seconds += (used * about.cores).min(about.cores);
@@ -169,8 +138,7 @@ impl Instance {
         if about.language == Language::Java {
             // The fuller the heap, the sooner the next collection, and the longer it takes.
             let pressure = self.heap_pressure(service);
-            self.heap_phase +=
-                (0.012 + 0.05 * self.utilization) * (1.0 + 6.0 * pressure) * dice.between(0.6, 1.4);
+            self.heap_phase += (0.012 + 0.05 * self.utilization) * (1.0 + 6.0 * pressure) * dice.between(0.6, 1.4);
             if self.heap_phase >= 1.0 {
                 self.heap_phase -= 1.0;
                 self.gc.record(dice.skewed(0.012 + 0.35 * pressure, 0.3));
@@ -178,9 +146,7 @@ impl Instance {
         }
         if service == SHIPPING {
             // Grows with every label, and a housekeeping job gives some of it back.
-            self.disk_share =
-                (self.disk_share + disk_share * dice.between(0.8, 1.2) + 2e-6 * dice.unit())
-                    .min(1.0);
+            self.disk_share = (self.disk_share + disk_share * dice.between(0.8, 1.2) + 2e-6 * dice.unit()).min(1.0);
         }
         self.memory_mib(service) >= about.memory_limit_mib
     }
@@ -200,69 +166,33 @@ impl Instance {
         // Waiting time of a single server under load (M/M/1: 1 / (1 - utilisation)), against that at 20 %.
         let queueing = 0.8 / (1.0 - self.utilization.clamp(0.0, 0.97));
         let pressure = self.heap_pressure(service);
-        self.pace
-            * (1.0 + self.wobble.value()).max(0.5)
-            * queueing.max(0.8)
-            * (1.0 + 30.0 * pressure * pressure)
+        self.pace * (1.0 + self.wobble.value()).max(0.5) * queueing.max(0.8) * (1.0 + 30.0 * pressure * pressure)
     }
 
     /// Connections in use at `now`.
     pub(crate) fn connections_used(&self, now: u64) -> usize {
-        self.connections
-            .iter()
-            .filter(|free_at| **free_at > now)
-            .count()
+        self.connections.iter().filter(|free_at| **free_at > now).count()
     }
 
     pub(crate) fn apply(&mut self, service: ServiceId, record: &Record) {
         match *record {
-            Record::Server {
-                operation,
-                status,
-                seconds,
-            } => {
-                self.server
-                    .entry((operation, status))
-                    .or_default()
-                    .record(seconds);
+            Record::Server { operation, status, seconds } => {
+                self.server.entry((operation, status)).or_default().record(seconds);
                 if status < 500 {
                     self.count(service, operation);
                 }
             }
-            Record::Consumed {
-                operation,
-                failed,
-                seconds,
-            } => {
-                self.consumed
-                    .entry((operation, failed))
-                    .or_default()
-                    .record(seconds);
+            Record::Consumed { operation, failed, seconds } => {
+                self.consumed.entry((operation, failed)).or_default().record(seconds);
                 if !failed {
                     self.count(service, operation);
                 }
             }
             Record::Sent { topic } => *self.sent.entry(topic).or_default() += 1,
-            Record::External {
-                peer,
-                status,
-                error,
-                seconds,
-            } => {
-                self.external
-                    .entry((peer, status, error))
-                    .or_default()
-                    .record(seconds);
+            Record::External { peer, status, error, seconds } => {
+                self.external.entry((peer, status, error)).or_default().record(seconds);
             }
-            Record::Query {
-                verb,
-                table,
-                seconds,
-            } => self
-                .queries
-                .entry((verb, table))
-                .or_default()
-                .record(seconds),
+            Record::Query { verb, table, seconds } => self.queries.entry((verb, table)).or_default().record(seconds),
             Record::PoolWait { seconds } => self.pool_wait.record(seconds),
             Record::PoolTimeout => self.pool_timeouts += 1,
         }
@@ -286,9 +216,5 @@ pub(crate) fn whole(key: &str, value: i64) -> KeyValue {
 }
 
 fn attribute(key: &str, value: Value) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(value) }),
-        ..KeyValue::default()
-    }
+    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }

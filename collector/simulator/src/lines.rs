@@ -25,11 +25,7 @@ pub(crate) fn fill(template: &str, words: &Words<'_>, dice: &mut Dice) -> String
         };
         // Writing to a string does not fail.
         let _ = match word {
-            "ms" => write!(
-                line,
-                "{:.0}",
-                words.ms.unwrap_or_else(|| dice.skewed(40.0, 0.6))
-            ),
+            "ms" => write!(line, "{:.0}", words.ms.unwrap_or_else(|| dice.skewed(40.0, 0.6))),
             "n" => write!(line, "{}", 1 + dice.below(60)),
             "sku" => write!(line, "SKU-{:05}", dice.below(4_000)),
             "order" => write!(line, "ord-{}", dice.suffix(10)),
@@ -37,13 +33,7 @@ pub(crate) fn fill(template: &str, words: &Words<'_>, dice: &mut Dice) -> String
             "session" => write!(line, "{}", dice.suffix(12)),
             "uuid" => write!(line, "{}", dice.uuid()),
             "amount" => write!(line, "{:.2}", dice.skewed(48.0, 0.7)),
-            "ip" => write!(
-                line,
-                "10.{}.{}.{}",
-                dice.below(256),
-                dice.below(256),
-                1 + dice.below(254)
-            ),
+            "ip" => write!(line, "10.{}.{}.{}", dice.below(256), dice.below(256), 1 + dice.below(254)),
             "peer" => write!(line, "{}", words.peer),
             "route" => write!(line, "{}", words.route),
             "attempt" => write!(line, "{}", words.attempt),
@@ -64,28 +54,12 @@ mod tests {
     #[test]
     fn every_template_of_the_shop_is_filled() {
         let mut dice = Dice::new(1);
-        let background = SERVICES
-            .iter()
-            .flat_map(|service| service.background)
-            .map(|background| background.line);
-        let lines = SERVICES
-            .iter()
-            .flat_map(|service| service.operations)
-            .map(|operation| operation.line.1);
+        let background = SERVICES.iter().flat_map(|service| service.background).map(|background| background.line);
+        let lines = SERVICES.iter().flat_map(|service| service.operations).map(|operation| operation.line.1);
         for template in background.chain(lines) {
             let line = fill(template, &Words::default(), &mut dice);
             assert!(!line.contains(['{', '}']), "{line}");
         }
-        assert_eq!(
-            fill(
-                "{unknown} {ms}",
-                &Words {
-                    ms: Some(7.4),
-                    ..Words::default()
-                },
-                &mut dice
-            ),
-            "{unknown} 7"
-        );
+        assert_eq!(fill("{unknown} {ms}", &Words { ms: Some(7.4), ..Words::default() }, &mut dice), "{unknown} 7");
     }
 }

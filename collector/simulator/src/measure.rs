@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Bounds in seconds that the semantic conventions advise for `http.server.request.duration`.
-pub(crate) const SECONDS: [f64; 14] = [
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-];
+pub(crate) const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// Resolution of exponential histograms: eight buckets for each doubling.
 pub(crate) const SCALE: i32 = 3;
@@ -24,11 +22,7 @@ pub(crate) struct Distribution {
 impl Distribution {
     pub(crate) fn record(&mut self, value: f64) {
         let value = value.max(1e-9);
-        self.min = if self.count == 0 {
-            value
-        } else {
-            self.min.min(value)
-        };
+        self.min = if self.count == 0 { value } else { self.min.min(value) };
         self.max = self.max.max(value);
         self.count += 1;
         self.sum += value;
@@ -43,18 +37,11 @@ impl Distribution {
 
     /// Index of the first exponential bucket, and the counts from there.
     pub(crate) fn exponential(&self) -> (i32, Vec<u64>) {
-        let (Some((&first, _)), Some((&last, _))) = (
-            self.buckets.first_key_value(),
-            self.buckets.last_key_value(),
-        ) else {
+        let (Some((&first, _)), Some((&last, _))) = (self.buckets.first_key_value(), self.buckets.last_key_value())
+        else {
             return (0, Vec::new());
         };
-        (
-            first,
-            (first..=last)
-                .map(|index| self.buckets.get(&index).copied().unwrap_or(0))
-                .collect(),
-        )
+        (first, (first..=last).map(|index| self.buckets.get(&index).copied().unwrap_or(0)).collect())
     }
 }
 
@@ -77,10 +64,7 @@ mod tests {
         let base = 1.090_507_732_665_257_7_f64;
         for value in [0.0007, 0.013, 0.5, 3.3, 9.9] {
             let index = exponential_index(value);
-            assert!(
-                base.powi(index) < value && value <= base.powi(index + 1) * 1.000_001,
-                "{value}"
-            );
+            assert!(base.powi(index) < value && value <= base.powi(index + 1) * 1.000_001, "{value}");
         }
     }
 

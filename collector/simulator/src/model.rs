@@ -65,9 +65,13 @@ pub(crate) enum Entry {
         route: &'static str,
     },
     /// Takes messages from a topic.
-    Consume { topic: &'static str },
+    Consume {
+        topic: &'static str,
+    },
     /// Started by a timer within the service.
-    Job { name: &'static str },
+    Job {
+        name: &'static str,
+    },
 }
 
 #[derive(Debug)]
@@ -99,7 +103,9 @@ pub(crate) enum Step {
         to: OperationId,
     },
     /// Appends to a file on the service's volume.
-    Write { ms: f64 },
+    Write {
+        ms: f64,
+    },
 }
 
 #[derive(Debug)]
@@ -130,13 +136,8 @@ pub(crate) const SHIPPING_DISK_SHARE: f64 = 0.58;
 pub(crate) const VISITORS_PER_SECOND: f64 = 24.0;
 
 /// What visitors ask for, and its share.
-pub(crate) const VISITS: [(OperationId, f64); 5] = [
-    ((FRONTEND, 0), 0.34),
-    ((FRONTEND, 1), 0.36),
-    ((FRONTEND, 2), 0.08),
-    ((FRONTEND, 3), 0.08),
-    ((FRONTEND, 4), 0.14),
-];
+pub(crate) const VISITS: [(OperationId, f64); 5] =
+    [((FRONTEND, 0), 0.34), ((FRONTEND, 1), 0.36), ((FRONTEND, 2), 0.08), ((FRONTEND, 3), 0.08), ((FRONTEND, 4), 0.14)];
 
 /// Requests per second to `admin`.
 pub(crate) const ADMINS_PER_SECOND: f64 = 0.02;
@@ -150,23 +151,11 @@ const fn http(method: &'static str, route: &'static str) -> Entry {
 }
 
 const fn call(to: OperationId, timeout_ms: f64, retries: u32) -> Step {
-    Step::Call {
-        to,
-        share: 1.0,
-        timeout_ms,
-        retries,
-        optional: false,
-    }
+    Step::Call { to, share: 1.0, timeout_ms, retries, optional: false }
 }
 
 const fn nice_to_have(to: OperationId, share: f64, timeout_ms: f64) -> Step {
-    Step::Call {
-        to,
-        share,
-        timeout_ms,
-        retries: 0,
-        optional: true,
-    }
+    Step::Call { to, share, timeout_ms, retries: 0, optional: true }
 }
 
 const fn query(verb: &'static str, table: &'static str, ms: f64) -> Step {
@@ -174,19 +163,11 @@ const fn query(verb: &'static str, table: &'static str, ms: f64) -> Step {
 }
 
 const fn info(per_minute: f64, line: &'static str) -> Background {
-    Background {
-        severity: 9,
-        per_minute,
-        line,
-    }
+    Background { severity: 9, per_minute, line }
 }
 
 const fn warn(per_minute: f64, line: &'static str) -> Background {
-    Background {
-        severity: 13,
-        per_minute,
-        line,
-    }
+    Background { severity: 13, per_minute, line }
 }
 
 pub(crate) static SERVICES: [Service; 11] = [
@@ -207,20 +188,14 @@ pub(crate) static SERVICES: [Service; 11] = [
                 failures: 0.000_5,
                 line: (0.3, "GET / 200 {ms} ms session={session} from {ip}"),
                 counts: Some("shop.page.views"),
-                steps: &[
-                    call((CATALOG, 0), 2_000.0, 1),
-                    nice_to_have((RECOMMENDATION, 0), 1.0, 800.0),
-                ],
+                steps: &[call((CATALOG, 0), 2_000.0, 1), nice_to_have((RECOMMENDATION, 0), 1.0, 800.0)],
             },
             Operation {
                 entry: http("GET", "/product/{id}"),
                 own_ms: 5.0,
                 cpu_ms: 7.0,
                 failures: 0.000_5,
-                line: (
-                    0.3,
-                    "GET /product/{sku} 200 {ms} ms session={session} from {ip}",
-                ),
+                line: (0.3, "GET /product/{sku} 200 {ms} ms session={session} from {ip}"),
                 counts: Some("shop.page.views"),
                 steps: &[
                     call((CATALOG, 1), 2_000.0, 1),
@@ -244,10 +219,7 @@ pub(crate) static SERVICES: [Service; 11] = [
                 failures: 0.001,
                 line: (0.5, "session={session} put {n} x {sku} into the cart"),
                 counts: None,
-                steps: &[
-                    call((INVENTORY, 0), 2_000.0, 1),
-                    call((CART, 1), 2_000.0, 0),
-                ],
+                steps: &[call((INVENTORY, 0), 2_000.0, 1), call((CART, 1), 2_000.0, 0)],
             },
             Operation {
                 entry: http("POST", "/checkout"),
@@ -273,12 +245,7 @@ pub(crate) static SERVICES: [Service; 11] = [
         cores: 0.5,
         memory_mib: 520.0,
         memory_limit_mib: 1_024.0,
-        pool: Some(Pool {
-            database: "orders-db",
-            system: "postgresql",
-            size: 8,
-            patience_ms: 1_500.0,
-        }),
+        pool: Some(Pool { database: "orders-db", system: "postgresql", size: 8, patience_ms: 1_500.0 }),
         operations: &[
             Operation {
                 entry: http("POST", "/api/checkout"),
@@ -293,14 +260,8 @@ pub(crate) static SERVICES: [Service; 11] = [
                     call((SHIPPING, 0), 3_000.0, 0),
                     call((PAYMENT, 0), 10_000.0, 0),
                     query("INSERT", "orders", 6.0),
-                    Step::Publish {
-                        topic: "orders",
-                        to: (SHIPPING, 1),
-                    },
-                    Step::Publish {
-                        topic: "notifications",
-                        to: (NOTIFICATION, 0),
-                    },
+                    Step::Publish { topic: "orders", to: (SHIPPING, 1) },
+                    Step::Publish { topic: "notifications", to: (NOTIFICATION, 0) },
                     call((CART, 2), 2_000.0, 1),
                 ],
             },
@@ -328,12 +289,7 @@ pub(crate) static SERVICES: [Service; 11] = [
         cores: 0.4,
         memory_mib: 140.0,
         memory_limit_mib: 384.0,
-        pool: Some(Pool {
-            database: "cart-cache",
-            system: "redis",
-            size: 16,
-            patience_ms: 500.0,
-        }),
+        pool: Some(Pool { database: "cart-cache", system: "redis", size: 16, patience_ms: 500.0 }),
         operations: &[
             Operation {
                 entry: http("GET", "/api/cart/{user}"),
@@ -363,10 +319,7 @@ pub(crate) static SERVICES: [Service; 11] = [
                 steps: &[query("DEL", "cart", 0.6)],
             },
         ],
-        background: &[
-            info(0.6, "expired {n} carts"),
-            warn(0.1, "redis ping took {ms} ms"),
-        ],
+        background: &[info(0.6, "expired {n} carts"), warn(0.1, "redis ping took {ms} ms")],
     },
     Service {
         name: "payment",
@@ -376,21 +329,13 @@ pub(crate) static SERVICES: [Service; 11] = [
         cores: 0.4,
         memory_mib: 460.0,
         memory_limit_mib: 896.0,
-        pool: Some(Pool {
-            database: "payments-db",
-            system: "postgresql",
-            size: 10,
-            patience_ms: 1_000.0,
-        }),
+        pool: Some(Pool { database: "payments-db", system: "postgresql", size: 10, patience_ms: 1_000.0 }),
         operations: &[Operation {
             entry: http("POST", "/api/charge"),
             own_ms: 9.0,
             cpu_ms: 10.0,
             failures: 0.001,
-            line: (
-                1.0,
-                "payment {uuid} authorised for order {order}, {amount} EUR",
-            ),
+            line: (1.0, "payment {uuid} authorised for order {order}, {amount} EUR"),
             counts: Some("shop.payments.authorised"),
             steps: &[
                 Step::External {
@@ -406,10 +351,7 @@ pub(crate) static SERVICES: [Service; 11] = [
         }],
         background: &[
             info(0.3, "key set of bank-gateway refreshed"),
-            warn(
-                0.4,
-                "card ending {n} declined by issuer, asking for another",
-            ),
+            warn(0.4, "card ending {n} declined by issuer, asking for another"),
             warn(0.1, "risk score {amount} above the soft limit for {user}"),
         ],
     },
@@ -421,12 +363,7 @@ pub(crate) static SERVICES: [Service; 11] = [
         cores: 0.25,
         memory_mib: 90.0,
         memory_limit_mib: 256.0,
-        pool: Some(Pool {
-            database: "catalog-db",
-            system: "postgresql",
-            size: 20,
-            patience_ms: 1_000.0,
-        }),
+        pool: Some(Pool { database: "catalog-db", system: "postgresql", size: 20, patience_ms: 1_000.0 }),
         operations: &[
             Operation {
                 entry: http("GET", "/api/products"),
@@ -460,12 +397,7 @@ pub(crate) static SERVICES: [Service; 11] = [
         cores: 0.5,
         memory_mib: 480.0,
         memory_limit_mib: 1_024.0,
-        pool: Some(Pool {
-            database: "inventory-db",
-            system: "postgresql",
-            size: 4,
-            patience_ms: 1_000.0,
-        }),
+        pool: Some(Pool { database: "inventory-db", system: "postgresql", size: 4, patience_ms: 1_000.0 }),
         operations: &[
             Operation {
                 entry: http("GET", "/api/stock/{sku}"),
@@ -523,10 +455,7 @@ pub(crate) static SERVICES: [Service; 11] = [
         ],
         background: &[
             info(0.5, "carrier tariffs up to date, {n} zones"),
-            warn(
-                0.25,
-                "address of {user} could not be normalised, using it as given",
-            ),
+            warn(0.25, "address of {user} could not be normalised, using it as given"),
         ],
     },
     Service {
@@ -563,9 +492,7 @@ pub(crate) static SERVICES: [Service; 11] = [
         memory_limit_mib: 192.0,
         pool: None,
         operations: &[Operation {
-            entry: Entry::Consume {
-                topic: "notifications",
-            },
+            entry: Entry::Consume { topic: "notifications" },
             own_ms: 5.0,
             cpu_ms: 4.0,
             failures: 0.002,
@@ -592,18 +519,13 @@ pub(crate) static SERVICES: [Service; 11] = [
         memory_limit_mib: 256.0,
         pool: None,
         operations: &[Operation {
-            entry: Entry::Job {
-                name: "stock report",
-            },
+            entry: Entry::Job { name: "stock report" },
             own_ms: 20.0,
             cpu_ms: 25.0,
             failures: 0.0,
             line: (0.5, "report page {n} written"),
             counts: None,
-            steps: &[
-                call((CATALOG, 0), 5_000.0, 1),
-                call((INVENTORY, 0), 5_000.0, 1),
-            ],
+            steps: &[call((CATALOG, 0), 5_000.0, 1), call((INVENTORY, 0), 5_000.0, 1)],
         }],
         background: &[info(0.1, "next report is due in {n} s")],
     },
@@ -675,28 +597,20 @@ mod tests {
     /// operation: every call must lead to an operation over HTTP, every topic to the one that consumes it.
     #[test]
     fn references_lead_to_operations_of_the_right_sort() {
-        for (at, name) in [
-            (REPORTING, "reporting"),
-            (ADMIN, "admin"),
-            (RECOMMENDATION, "recommendation"),
-            (SHIPPING, "shipping"),
-        ] {
+        for (at, name) in
+            [(REPORTING, "reporting"), (ADMIN, "admin"), (RECOMMENDATION, "recommendation"), (SHIPPING, "shipping")]
+        {
             assert_eq!(SERVICES[at].name, name);
         }
         for operation in SERVICES.iter().flat_map(|service| service.operations) {
             for step in operation.steps {
                 match step {
                     Step::Call { to, .. } => {
-                        assert!(matches!(
-                            SERVICES[to.0].operations[to.1].entry,
-                            Entry::Http { .. }
-                        ));
+                        assert!(matches!(SERVICES[to.0].operations[to.1].entry, Entry::Http { .. }));
                     }
                     Step::Publish { topic, to } => {
                         let consumer = &SERVICES[to.0].operations[to.1].entry;
-                        assert!(
-                            matches!(consumer, Entry::Consume { topic: consumed } if consumed == topic)
-                        );
+                        assert!(matches!(consumer, Entry::Consume { topic: consumed } if consumed == topic));
                     }
                     Step::Query { .. } | Step::External { .. } | Step::Write { .. } => {}
                 }
@@ -709,11 +623,7 @@ mod tests {
                 .flat_map(|operation| operation.steps)
                 .any(|step| matches!(step, Step::Query { .. }))
         };
-        assert!(
-            SERVICES
-                .iter()
-                .all(|service| queries(service) == service.pool.is_some())
-        );
+        assert!(SERVICES.iter().all(|service| queries(service) == service.pool.is_some()));
         assert!((VISITS.iter().map(|visit| visit.1).sum::<f64>() - 1.0).abs() < 1e-9);
     }
 }

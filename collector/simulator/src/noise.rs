@@ -14,9 +14,7 @@ pub(crate) struct Dice {
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self {
-            rng: ChaCha8Rng::seed_from_u64(seed),
-        }
+        Self { rng: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     /// 0 inclusive to 1 exclusive.
@@ -78,9 +76,7 @@ impl Dice {
     /// `length` characters as Kubernetes puts them at the end of a pod's name.
     pub(crate) fn suffix(&mut self, length: usize) -> String {
         const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
-        (0..length)
-            .map(|_| char::from(LETTERS[self.below(LETTERS.len())]))
-            .collect()
+        (0..length).map(|_| char::from(LETTERS[self.below(LETTERS.len())])).collect()
     }
 
     /// A random UUID in its usual form.
@@ -110,11 +106,7 @@ pub(crate) struct Drift {
 impl Drift {
     /// `seconds` is how long a deviation lasts, to a factor of e.
     pub(crate) fn new(deviation: f64, seconds: f64) -> Self {
-        Self {
-            value: 0.0,
-            memory: (-1.0 / seconds).exp(),
-            deviation,
-        }
+        Self { value: 0.0, memory: (-1.0 / seconds).exp(), deviation }
     }
 
     /// Moves on by one second.
@@ -146,9 +138,7 @@ mod tests {
     #[test]
     fn skewed_draws_have_their_median() {
         let mut dice = Dice::new(5);
-        let below = (0..10_000)
-            .filter(|_| dice.skewed(80.0, 0.5) < 80.0)
-            .count();
+        let below = (0..10_000).filter(|_| dice.skewed(80.0, 0.5) < 80.0).count();
         assert!((4_800..5_200).contains(&below), "{below}");
     }
 }

@@ -113,16 +113,12 @@ impl Scenario {
             Self::MemoryLeak => {
                 "recommendation never frees a cache, until the garbage collector chokes and the process is killed"
             }
-            Self::DiskFilling => {
-                "shipping writes a debug log that nothing rotates, until its disk is full"
-            }
+            Self::DiskFilling => "shipping writes a debug log that nothing rotates, until its disk is full",
             Self::DependencyOutage => "the bank behind payment answers slowly or not at all",
             Self::TrafficSurge => {
                 "a campaign brings three and a half times the visitors; catalog is the first to be too small"
             }
-            Self::Calm => {
-                "nothing goes wrong: harmless deployments, batch jobs, little traffic here and there"
-            }
+            Self::Calm => "nothing goes wrong: harmless deployments, batch jobs, little traffic here and there",
         }
     }
 
@@ -131,19 +127,13 @@ impl Scenario {
     pub fn plan(self) -> Plan {
         let minutes = |n: u64| Duration::from_secs(60 * n);
         let (ramp, hold) = match self {
-            Self::DeploymentDrift | Self::DatabaseSaturation | Self::DiskFilling => {
-                (minutes(18), minutes(4))
-            }
+            Self::DeploymentDrift | Self::DatabaseSaturation | Self::DiskFilling => (minutes(18), minutes(4)),
             Self::MemoryLeak => (minutes(20), minutes(4)),
             Self::DependencyOutage => (minutes(2), minutes(14)),
             Self::TrafficSurge => (minutes(8), minutes(10)),
             Self::Calm => (minutes(20), minutes(0)),
         };
-        Plan {
-            lead_in: minutes(40),
-            ramp,
-            hold,
-        }
+        Plan { lead_in: minutes(40), ramp, hold }
     }
 
     /// What is to be found; `None` where nothing is.
@@ -151,63 +141,25 @@ impl Scenario {
     pub fn truth(self, plan: &Plan) -> Option<Truth> {
         let (root, also_right, kind, affected): (_, &[_], _, &[_]) = match self {
             Self::DeploymentDrift => ("checkout", &[], "deployment", &["checkout", "frontend"]),
-            Self::DatabaseSaturation => (
-                "inventory",
-                &[],
-                "database",
-                &["inventory", "checkout", "frontend"],
-            ),
-            Self::MemoryLeak => (
-                "recommendation",
-                &[],
-                "memory",
-                &["recommendation", "frontend"],
-            ),
-            Self::DiskFilling => (
-                "shipping",
-                &[],
-                "disk",
-                &["shipping", "checkout", "frontend"],
-            ),
-            Self::DependencyOutage => (
-                "payment",
-                &[],
-                "dependency",
-                &["payment", "checkout", "frontend"],
-            ),
+            Self::DatabaseSaturation => ("inventory", &[], "database", &["inventory", "checkout", "frontend"]),
+            Self::MemoryLeak => ("recommendation", &[], "memory", &["recommendation", "frontend"]),
+            Self::DiskFilling => ("shipping", &[], "disk", &["shipping", "checkout", "frontend"]),
+            Self::DependencyOutage => ("payment", &[], "dependency", &["payment", "checkout", "frontend"]),
             Self::TrafficSurge => (
                 "frontend",
                 &["catalog"],
                 "traffic",
-                &[
-                    "frontend",
-                    "catalog",
-                    "recommendation",
-                    "inventory",
-                    "cart",
-                    "checkout",
-                ],
+                &["frontend", "catalog", "recommendation", "inventory", "cart", "checkout"],
             ),
             Self::Calm => return None,
         };
-        Some(Truth {
-            starts_after: plan.lead_in,
-            root,
-            also_right,
-            kind,
-            affected,
-        })
+        Some(Truth { starts_after: plan.lead_in, root, also_right, kind, affected })
     }
 
     /// When static thresholds would have spoken first: p95 latency above 500 ms or errors above 5 % in a minute with at
     /// least 20 requests, or a disk above 90 %. Computed by simulating the scenario to its end, without output.
     #[must_use]
-    pub fn threshold_crossing(
-        self,
-        seed: u64,
-        start_unix_nanos: u64,
-        plan: Plan,
-    ) -> Option<Crossing> {
+    pub fn threshold_crossing(self, seed: u64, start_unix_nanos: u64, plan: Plan) -> Option<Crossing> {
         let mut shop = crate::Shop::with_plan(self, seed, start_unix_nanos, plan);
         while shop.elapsed() < plan.total() {
             drop(shop.step(Duration::from_secs(60)));
@@ -229,9 +181,7 @@ impl FromStr for Scenario {
         Self::ALL
             .into_iter()
             .find(|scenario| scenario.name() == name)
-            .ok_or_else(|| UnknownScenario {
-                name: name.to_owned(),
-            })
+            .ok_or_else(|| UnknownScenario { name: name.to_owned() })
     }
 }
 
@@ -316,8 +266,7 @@ impl Scenario {
                     (recommendation.memory_limit_mib - recommendation.memory_mib) / ramp_seconds;
             }
             Self::DiskFilling => {
-                effects.shipping_disk_share =
-                    (1.0 - model::SHIPPING_DISK_SHARE) / ramp_seconds * 1.05;
+                effects.shipping_disk_share = (1.0 - model::SHIPPING_DISK_SHARE) / ramp_seconds * 1.05;
             }
             Self::DependencyOutage => {
                 effects.bank_failures = 0.75 * progress;
@@ -346,11 +295,7 @@ impl Scenario {
             .flat_map(|&(service, from, version)| {
                 (0..model::SERVICES[service].instances)
                     .filter(move |slot| from + 40 * *slot as u64 == second)
-                    .map(move |slot| Rollout {
-                        service,
-                        slot,
-                        version,
-                    })
+                    .map(move |slot| Rollout { service, slot, version })
             })
             .collect()
     }

@@ -57,8 +57,7 @@ impl Shop {
                 let instance = |slot| {
                     serials += 1;
                     // The processes have been running for hours when the simulation starts.
-                    let started =
-                        start.saturating_sub((3_600.0 * dice.between(2.0, 60.0)) as u64 * NANOS);
+                    let started = start.saturating_sub((3_600.0 * dice.between(2.0, 60.0)) as u64 * NANOS);
                     Instance::new(service, slot, about.version, serials, started, &mut dice)
                 };
                 (0..about.instances).map(instance).collect()
@@ -146,9 +145,7 @@ impl Shop {
             self.send(service, end, exports);
         }
         if self.second.is_multiple_of(60) {
-            let shares = self.world.slots[SHIPPING]
-                .iter()
-                .map(|instance| instance.disk_share);
+            let shares = self.world.slots[SHIPPING].iter().map(|instance| instance.disk_share);
             let fullest = shares.fold(0.0, f64::max);
             self.watch.end_minute(self.elapsed(), (SHIPPING, fullest));
         }
@@ -161,73 +158,27 @@ impl Shop {
     }
 
     /// A new process takes a slot and answers from `down_until` on.
-    fn replace(
-        &mut self,
-        service: usize,
-        slot: usize,
-        version: &'static str,
-        now: u64,
-        down_until: u64,
-    ) {
+    fn replace(&mut self, service: usize, slot: usize, version: &'static str, now: u64, down_until: u64) {
         self.serials += 1;
         let started = now.max(down_until);
         let old = &self.world.slots[service][slot];
         let (pace, disk_share) = (old.pace, old.disk_share);
-        let mut fresh = Instance::new(
-            service,
-            slot,
-            version,
-            self.serials,
-            started,
-            &mut self.world.dice,
-        );
+        let mut fresh = Instance::new(service, slot, version, self.serials, started, &mut self.world.dice);
         fresh.pace = pace;
         fresh.disk_share = disk_share;
         fresh.down_until = down_until;
         self.world.slots[service][slot] = fresh;
         let name = SERVICES[service].name;
-        let words = Words {
-            peer: name,
-            route: version,
-            ..Words::default()
-        };
-        self.world.log_line(
-            service,
-            slot,
-            started,
-            9,
-            "starting {peer} {route}",
-            &words,
-            None,
-        );
-        self.world.log_line(
-            service,
-            slot,
-            started + millis(900.0),
-            9,
-            "{peer} is ready after {ms} ms",
-            &words,
-            None,
-        );
+        let words = Words { peer: name, route: version, ..Words::default() };
+        self.world.log_line(service, slot, started, 9, "starting {peer} {route}", &words, None);
+        self.world.log_line(service, slot, started + millis(900.0), 9, "{peer} is ready after {ms} ms", &words, None);
     }
 
     fn tick_instances(&mut self, now: u64) {
-        let Effects {
-            recommendation_leak_mib,
-            shipping_disk_share,
-            ..
-        } = self.world.effects;
+        let Effects { recommendation_leak_mib, shipping_disk_share, .. } = self.world.effects;
         for service in 0..SERVICES.len() {
-            let leak = if service == model::RECOMMENDATION {
-                recommendation_leak_mib
-            } else {
-                0.0
-            };
-            let disk = if service == SHIPPING {
-                shipping_disk_share
-            } else {
-                0.0
-            };
+            let leak = if service == model::RECOMMENDATION { recommendation_leak_mib } else { 0.0 };
+            let disk = if service == SHIPPING { shipping_disk_share } else { 0.0 };
             for slot in 0..self.world.slots[service].len() {
                 let World { slots, dice, .. } = &mut self.world;
                 let instance = &mut slots[service][slot];
@@ -260,10 +211,7 @@ impl Shop {
                 lot -= share;
                 lot < 0.0
             });
-            arrivals.push((
-                self.world.dice.unit(),
-                visit.map_or((model::FRONTEND, 0), |visit| visit.0),
-            ));
+            arrivals.push((self.world.dice.unit(), visit.map_or((model::FRONTEND, 0), |visit| visit.0)));
         }
         for _ in 0..self.world.dice.count(model::ADMINS_PER_SECOND) {
             arrivals.push((self.world.dice.unit(), (model::ADMIN, 0)));
@@ -278,8 +226,7 @@ impl Shop {
         arrivals.sort_by(|a, b| a.0.total_cmp(&b.0));
         for (offset, operation) in arrivals {
             let context = self.world.root();
-            self.world
-                .serve(operation, now + millis(offset * 1_000.0), context);
+            self.world.serve(operation, now + millis(offset * 1_000.0), context);
         }
     }
 
@@ -306,16 +253,10 @@ impl Shop {
 
     /// Counts what has finished by `now`.
     fn settle(&mut self, now: u64) {
-        let World {
-            outboxes, slots, ..
-        } = &mut self.world;
+        let World { outboxes, slots, .. } = &mut self.world;
         for (service, outbox) in outboxes.iter_mut().enumerate() {
-            for (_, slot, serial, record) in outbox.records.extract_if(.., |record| record.0 <= now)
-            {
-                if let Record::Server {
-                    status, seconds, ..
-                } = record
-                {
+            for (_, slot, serial, record) in outbox.records.extract_if(.., |record| record.0 <= now) {
+                if let Record::Server { status, seconds, .. } = record {
                     self.watch.request(service, seconds, status >= 500);
                 }
                 let instance = &mut slots[service][slot];
@@ -331,11 +272,7 @@ impl Shop {
     fn send(&mut self, service: usize, now: u64, exports: &mut Vec<Export>) {
         let phase = self.second + 3 * service as u64;
         let mut push = |request| {
-            exports.push(Export {
-                at: now,
-                service: SERVICES[service].name,
-                request,
-            });
+            exports.push(Export { at: now, service: SERVICES[service].name, request });
         };
         if phase.is_multiple_of(REST_EVERY) {
             let outbox = &mut self.world.outboxes[service];
@@ -347,21 +284,12 @@ impl Shop {
             }
         }
         if phase.is_multiple_of(METRICS_EVERY) {
-            let topic =
-                SERVICES[service]
-                    .operations
-                    .iter()
-                    .find_map(|operation| match operation.entry {
-                        Entry::Consume { topic } => Some(topic),
-                        Entry::Http { .. } | Entry::Job { .. } => None,
-                    });
+            let topic = SERVICES[service].operations.iter().find_map(|operation| match operation.entry {
+                Entry::Consume { topic } => Some(topic),
+                Entry::Http { .. } | Entry::Job { .. } => None,
+            });
             let lag = topic.map(|topic| (topic, self.world.queues[service].depth(now)));
-            push(export::metrics(
-                service,
-                &self.world.slots[service],
-                now,
-                lag,
-            ));
+            push(export::metrics(service, &self.world.slots[service], now, lag));
         }
     }
 }

@@ -24,10 +24,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new() -> Self {
-        Self {
-            minutes: SERVICES.iter().map(|_| Minute::default()).collect(),
-            first: None,
-        }
+        Self { minutes: SERVICES.iter().map(|_| Minute::default()).collect(), first: None }
     }
 
     pub(crate) fn request(&mut self, service: ServiceId, seconds: f64, failed: bool) {
@@ -40,12 +37,7 @@ impl Watch {
     pub(crate) fn end_minute(&mut self, after: Duration, disk: (ServiceId, f64)) {
         for (service, minute) in self.minutes.iter_mut().enumerate() {
             let mut crossed = |rule, observed| {
-                self.first.get_or_insert(Crossing {
-                    after,
-                    service: SERVICES[service].name,
-                    rule,
-                    observed,
-                });
+                self.first.get_or_insert(Crossing { after, service: SERVICES[service].name, rule, observed });
             };
             let requests = minute.seconds.len();
             if requests >= ENOUGH {
@@ -92,10 +84,7 @@ mod tests {
         }
         watch.end_minute(Duration::from_secs(120), disk);
         let first = watch.first().cloned().unwrap();
-        assert_eq!(
-            (first.after.as_secs(), first.service, first.observed),
-            (120, "checkout", 0.6)
-        );
+        assert_eq!((first.after.as_secs(), first.service, first.observed), (120, "checkout", 0.6));
         watch.end_minute(Duration::from_secs(180), (6, 0.95));
         assert_eq!(watch.first(), Some(&first));
     }

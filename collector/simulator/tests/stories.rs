@@ -18,11 +18,7 @@ const MINUTE: u64 = 60_000_000_000;
 
 fn short(lead_in: u64, ramp: u64, hold: u64) -> Plan {
     let minutes = |n: u64| Duration::from_secs(60 * n);
-    Plan {
-        lead_in: minutes(lead_in),
-        ramp: minutes(ramp),
-        hold: minutes(hold),
-    }
+    Plan { lead_in: minutes(lead_in), ramp: minutes(ramp), hold: minutes(hold) }
 }
 
 fn play(scenario: Scenario, seed: u64, plan: Plan) -> (Shop, Vec<Export>) {
@@ -47,9 +43,7 @@ fn spans(exports: &[Export]) -> impl Iterator<Item = (&'static str, &Span)> {
             _ => &[],
         };
         let scopes = resources.iter().flat_map(|resource| &resource.scope_spans);
-        scopes
-            .flat_map(|scope| &scope.spans)
-            .map(|span| (export.service, span))
+        scopes.flat_map(|scope| &scope.spans).map(|span| (export.service, span))
     })
 }
 
@@ -58,32 +52,19 @@ fn metrics(exports: &[Export]) -> impl Iterator<Item = (&Resource, &Metric)> {
         Request::Metrics(request) => Some(request),
         _ => None,
     });
-    requests
-        .flat_map(|request| &request.resource_metrics)
-        .flat_map(|resource| {
-            let about = resource
-                .resource
-                .as_ref()
-                .expect("every export has a resource");
-            resource
-                .scope_metrics
-                .iter()
-                .flat_map(|scope| &scope.metrics)
-                .map(move |metric| (about, metric))
-        })
+    requests.flat_map(|request| &request.resource_metrics).flat_map(|resource| {
+        let about = resource.resource.as_ref().expect("every export has a resource");
+        resource.scope_metrics.iter().flat_map(|scope| &scope.metrics).map(move |metric| (about, metric))
+    })
 }
 
 fn log_bodies(exports: &[Export], service: &str) -> Vec<(u64, String)> {
-    let requests = exports
-        .iter()
-        .filter(|export| export.service == service)
-        .filter_map(|export| match &export.request {
+    let requests =
+        exports.iter().filter(|export| export.service == service).filter_map(|export| match &export.request {
             Request::Logs(request) => Some(request),
             _ => None,
         });
-    let records = requests
-        .flat_map(|request| &request.resource_logs)
-        .flat_map(|resource| &resource.scope_logs);
+    let records = requests.flat_map(|request| &request.resource_logs).flat_map(|resource| &resource.scope_logs);
     records
         .flat_map(|scope| &scope.log_records)
         .filter_map(|record| match record.body.as_ref()?.value.as_ref()? {
@@ -97,9 +78,7 @@ fn log_bodies(exports: &[Export], service: &str) -> Vec<(u64, String)> {
 fn golden(exports: &[Export], service: &str, from: u64, to: u64) -> (f64, f64, usize) {
     let range = START + from * MINUTE..START + to * MINUTE;
     let (mut seconds, mut errors) = (Vec::new(), 0);
-    for (_, span) in spans(exports)
-        .filter(|(of, span)| *of == service && range.contains(&span.end_time_unix_nano))
-    {
+    for (_, span) in spans(exports).filter(|(of, span)| *of == service && range.contains(&span.end_time_unix_nano)) {
         if span.kind == SpanKind::Server as i32 {
             seconds.push((span.end_time_unix_nano - span.start_time_unix_nano) as f64 / 1e9);
             errors += usize::from(span.status.as_ref().is_some_and(|status| status.code == 2));
@@ -117,8 +96,7 @@ fn golden(exports: &[Export], service: &str, from: u64, to: u64) -> (f64, f64, u
 fn highest(exports: &[Export], service: &str, name: &str, from: u64, to: u64) -> f64 {
     let range = START + from * MINUTE..START + to * MINUTE;
     let points = metrics(exports).filter(|(resource, metric)| {
-        metric.name == name
-            && text(&resource.attributes, "service.name").as_deref() == Some(service)
+        metric.name == name && text(&resource.attributes, "service.name").as_deref() == Some(service)
     });
     let numbers = points.flat_map(|(_, metric)| match &metric.data {
         Some(Data::Gauge(gauge)) => gauge.data_points.clone(),
@@ -153,14 +131,8 @@ fn the_same_seed_gives_the_same_bytes() {
     };
     let whole = bytes(7, Duration::from_secs(60));
     assert!(whole.len() > 1_000_000, "{}", whole.len());
-    assert!(
-        whole == bytes(7, Duration::from_millis(250)),
-        "slices of time change the output"
-    );
-    assert!(
-        whole != bytes(8, Duration::from_secs(60)),
-        "the seed has no effect"
-    );
+    assert!(whole == bytes(7, Duration::from_millis(250)), "slices of time change the output");
+    assert!(whole != bytes(8, Duration::from_secs(60)), "the seed has no effect");
 }
 
 /// Rates are differences of cumulative values, so a counter that falls without a new start time would be read as a reset.
@@ -187,48 +159,24 @@ fn counters_never_fall_while_their_start_stays() {
         let key = |attributes: &[KeyValue]| format!("{instance} {} {attributes:?}", metric.name);
         match metric.data.as_ref().unwrap() {
             Data::Sum(sum) if sum.is_monotonic => {
-                assert_eq!(
-                    sum.aggregation_temporality,
-                    AggregationTemporality::Cumulative as i32
-                );
+                assert_eq!(sum.aggregation_temporality, AggregationTemporality::Cumulative as i32);
                 for point in &sum.data_points {
                     let Some(number_data_point::Value::AsInt(value)) = point.value else {
                         panic!("counters are whole numbers")
                     };
-                    check(
-                        key(&point.attributes),
-                        point.start_time_unix_nano,
-                        value as f64,
-                    );
+                    check(key(&point.attributes), point.start_time_unix_nano, value as f64);
                 }
             }
             Data::Histogram(histogram) => {
                 for point in &histogram.data_points {
                     assert_eq!(point.bucket_counts.iter().sum::<u64>(), point.count);
-                    check(
-                        key(&point.attributes),
-                        point.start_time_unix_nano,
-                        point.count as f64,
-                    );
+                    check(key(&point.attributes), point.start_time_unix_nano, point.count as f64);
                 }
             }
             Data::ExponentialHistogram(histogram) => {
                 for point in &histogram.data_points {
-                    assert_eq!(
-                        point
-                            .positive
-                            .as_ref()
-                            .unwrap()
-                            .bucket_counts
-                            .iter()
-                            .sum::<u64>(),
-                        point.count
-                    );
-                    check(
-                        key(&point.attributes),
-                        point.start_time_unix_nano,
-                        point.count as f64,
-                    );
+                    assert_eq!(point.positive.as_ref().unwrap().bucket_counts.iter().sum::<u64>(), point.count);
+                    check(key(&point.attributes), point.start_time_unix_nano, point.count as f64);
                 }
             }
             _ => {}
@@ -244,20 +192,11 @@ fn both_sides_of_every_call_are_there() {
     let plan = short(1, 4, 3);
     let (_, exports) = play(Scenario::DependencyOutage, 5, plan);
     let entries: BTreeMap<_, _> = spans(&exports)
-        .filter(|(_, span)| {
-            span.kind == SpanKind::Server as i32 || span.kind == SpanKind::Consumer as i32
-        })
-        .map(|(service, span)| {
-            (
-                (span.trace_id.clone(), span.parent_span_id.clone()),
-                (service, span),
-            )
-        })
+        .filter(|(_, span)| span.kind == SpanKind::Server as i32 || span.kind == SpanKind::Consumer as i32)
+        .map(|(service, span)| ((span.trace_id.clone(), span.parent_span_id.clone()), (service, span)))
         .collect();
     let exits: BTreeSet<_> = spans(&exports)
-        .filter(|(_, span)| {
-            span.kind == SpanKind::Client as i32 || span.kind == SpanKind::Producer as i32
-        })
+        .filter(|(_, span)| span.kind == SpanKind::Client as i32 || span.kind == SpanKind::Producer as i32)
         .map(|(_, span)| (span.trace_id.clone(), span.span_id.clone()))
         .collect();
     let services: BTreeSet<_> = Shop::services().into_iter().collect();
@@ -269,9 +208,8 @@ fn both_sides_of_every_call_are_there() {
             continue;
         }
         calls += 1;
-        let (service, far) = entries
-            .get(&(span.trace_id.clone(), span.span_id.clone()))
-            .expect("the call has no other side");
+        let (service, far) =
+            entries.get(&(span.trace_id.clone(), span.span_id.clone())).expect("the call has no other side");
         assert_eq!(*service, peer);
         let gave_up = text(&span.attributes, "error.type").as_deref() == Some("timeout");
         assert!(far.start_time_unix_nano >= span.start_time_unix_nano);
@@ -312,33 +250,20 @@ fn every_truth_is_visible_in_the_telemetry() {
                 "\n  {service}: p95 {:.3} -> {:.3} s, errors {:.3} -> {:.3}",
                 before.0, after.0, before.1, after.1
             );
-            told += &format!(
-                ", calls a minute {} -> {}",
-                before.2 as u64 / fault,
-                after.2 / 4
-            );
+            told += &format!(", calls a minute {} -> {}", before.2 as u64 / fault, after.2 / 4);
             let slower = after.0 > 1.25 * before.0;
             let failing = after.1 > before.1 + 0.01;
             let busier = after.2 as f64 / 4.0 > 2.0 * before.2 as f64 / fault as f64;
-            assert!(
-                slower || failing || busier,
-                "{scenario}: {service} shows nothing{told}"
-            );
+            assert!(slower || failing || busier, "{scenario}: {service} shows nothing{told}");
         }
-        let crossing = shop
-            .threshold_crossing()
-            .cloned()
-            .unwrap_or_else(|| panic!("{scenario}: no threshold spoke{told}"));
-        assert!(
-            crossing.after > plan.lead_in,
-            "{scenario}: {crossing:?} before the fault"
-        );
+        let crossing =
+            shop.threshold_crossing().cloned().unwrap_or_else(|| panic!("{scenario}: no threshold spoke{told}"));
+        assert!(crossing.after > plan.lead_in, "{scenario}: {crossing:?} before the fault");
         match scenario {
             Scenario::DeploymentDrift | Scenario::DatabaseSaturation => {
                 let why = log_bodies(&exports, truth.root);
                 assert!(
-                    why.iter()
-                        .any(|(_, body)| body.starts_with("connection pool timeout after ")),
+                    why.iter().any(|(_, body)| body.starts_with("connection pool timeout after ")),
                     "{scenario}: logs don't say why"
                 );
             }
@@ -348,33 +273,12 @@ fn every_truth_is_visible_in_the_telemetry() {
                 assert!(after > 2.0 * before, "{before} -> {after}");
             }
             Scenario::DiskFilling => {
-                assert!(
-                    highest(
-                        &exports,
-                        truth.root,
-                        "system.filesystem.utilization",
-                        0,
-                        fault
-                    ) < 0.65
-                );
-                assert!(
-                    highest(
-                        &exports,
-                        truth.root,
-                        "system.filesystem.utilization",
-                        fault,
-                        end
-                    ) > 0.99
-                );
+                assert!(highest(&exports, truth.root, "system.filesystem.utilization", 0, fault) < 0.65);
+                assert!(highest(&exports, truth.root, "system.filesystem.utilization", fault, end) > 0.99);
             }
             Scenario::DependencyOutage => {
                 let why = log_bodies(&exports, truth.root);
-                assert!(
-                    why.iter()
-                        .filter(|(_, body)| body.starts_with("gave up on bank-gateway"))
-                        .count()
-                        > 20
-                );
+                assert!(why.iter().filter(|(_, body)| body.starts_with("gave up on bank-gateway")).count() > 20);
             }
             Scenario::TrafficSurge | Scenario::Calm => {}
         }
@@ -391,29 +295,13 @@ fn calm_stays_flat() {
         let (shop, exports) = play(Scenario::Calm, seed, plan);
         assert_eq!(Scenario::Calm.truth(&plan), None);
         assert_eq!(shop.threshold_crossing(), None);
-        for service in [
-            "frontend",
-            "checkout",
-            "cart",
-            "payment",
-            "catalog",
-            "inventory",
-            "recommendation",
-        ] {
-            let (before, after) = (
-                golden(&exports, service, 0, 12),
-                golden(&exports, service, 12, 30),
-            );
-            assert!(
-                (0.8..1.25).contains(&(after.0 / before.0)),
-                "{service}: {before:?} -> {after:?}"
-            );
+        for service in ["frontend", "checkout", "cart", "payment", "catalog", "inventory", "recommendation"] {
+            let (before, after) = (golden(&exports, service, 0, 12), golden(&exports, service, 12, 30));
+            assert!((0.8..1.25).contains(&(after.0 / before.0)), "{service}: {before:?} -> {after:?}");
             assert!(after.1 < 0.015, "{service}: {after:?}");
         }
         let versions: BTreeSet<_> = metrics(&exports)
-            .filter(|(resource, _)| {
-                text(&resource.attributes, "service.name").as_deref() == Some("catalog")
-            })
+            .filter(|(resource, _)| text(&resource.attributes, "service.name").as_deref() == Some("catalog"))
             .filter_map(|(resource, _)| text(&resource.attributes, "service.version"))
             .collect();
         assert_eq!(versions.len(), 2);
