@@ -3,7 +3,8 @@
 use crate::{
     instance::{DISK_BYTES, Instance, NANOS, text, whole},
     measure::{Distribution, SCALE, SECONDS},
-    model::{Entry, Language, SERVICES, SHIPPING, ServiceId},
+    model::{Entry, Language, ServiceId},
+    services::{SERVICES, SHIPPING},
     walk::Emitted,
 };
 use opentelemetry_proto::tonic::{

@@ -2,8 +2,9 @@
 
 use crate::{
     measure::Distribution,
-    model::{Language, SERVICES, SHIPPING, SHIPPING_DISK_SHARE, ServiceId},
+    model::{Language, ServiceId},
     noise::{Dice, Drift},
+    services::{SERVICES, SHIPPING, SHIPPING_DISK_SHARE},
 };
 use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, KeyValue, any_value::Value},

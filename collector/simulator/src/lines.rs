@@ -48,7 +48,7 @@ pub(crate) fn fill(template: &str, words: &Words<'_>, dice: &mut Dice) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::SERVICES;
+    use crate::services::SERVICES;
 
     /// A word that `fill` does not know would show its braces to people; every template of the shop must be filled.
     #[test]

@@ -1,6 +1,6 @@
 //! The scenarios: what goes wrong, where it starts, and how strongly it acts at each moment.
 
-use crate::model;
+use crate::services;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -261,12 +261,12 @@ impl Scenario {
             Self::DatabaseSaturation => effects.inventory_database = 140f64.powf(progress),
             // From the ordinary level to the limit within the ramp.
             Self::MemoryLeak => {
-                let recommendation = &model::SERVICES[model::RECOMMENDATION];
+                let recommendation = &services::SERVICES[services::RECOMMENDATION];
                 effects.recommendation_leak_mib =
                     (recommendation.memory_limit_mib - recommendation.memory_mib) / ramp_seconds;
             }
             Self::DiskFilling => {
-                effects.shipping_disk_share = (1.0 - model::SHIPPING_DISK_SHARE) / ramp_seconds * 1.05;
+                effects.shipping_disk_share = (1.0 - services::SHIPPING_DISK_SHARE) / ramp_seconds * 1.05;
             }
             Self::DependencyOutage => {
                 effects.bank_failures = 0.75 * progress;
@@ -282,18 +282,18 @@ impl Scenario {
     pub(crate) fn rollouts(self, plan: &Plan, second: u64) -> Vec<Rollout> {
         let lead_in = plan.lead_in.as_secs();
         let changes: &[(usize, u64, &'static str)] = match self {
-            Self::DeploymentDrift => &[(model::CHECKOUT, lead_in, "1.8.0")],
+            Self::DeploymentDrift => &[(services::CHECKOUT, lead_in, "1.8.0")],
             Self::Calm => &[
-                (model::CATALOG, lead_in + 240, "2.3.2"),
-                (model::CART, lead_in + 600, "3.0.9"),
-                (model::NOTIFICATION, lead_in + 900, "0.9.5"),
+                (services::CATALOG, lead_in + 240, "2.3.2"),
+                (services::CART, lead_in + 600, "3.0.9"),
+                (services::NOTIFICATION, lead_in + 900, "0.9.5"),
             ],
             _ => &[],
         };
         changes
             .iter()
             .flat_map(|&(service, from, version)| {
-                (0..model::SERVICES[service].instances)
+                (0..services::SERVICES[service].instances)
                     .filter(move |slot| from + 40 * *slot as u64 == second)
                     .map(move |slot| Rollout { service, slot, version })
             })

@@ -4,11 +4,12 @@ use crate::{
     export::{self, Export},
     instance::{Instance, NANOS, Record},
     lines::Words,
-    model::{self, Entry, SERVICES, SHIPPING},
+    model::Entry,
     noise::{Dice, Drift},
     scenario::{Crossing, Effects, Plan, Scenario},
+    services::{self, SERVICES, SHIPPING},
     walk::{Outbox, Queue, World, millis},
-    watch::Watch,
+    watch::{Health, Watch},
 };
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Shop {
     start: u64,
     /// Whole seconds simulated so far.
     second: u64,
+    /// Second at which health was last taken.
+    health_taken: u64,
     /// Time asked for but not simulated yet, less than a second.
     owed: Duration,
     load: Drift,
@@ -75,6 +78,7 @@ impl Shop {
             plan,
             start,
             second: 0,
+            health_taken: 0,
             owed: Duration::ZERO,
             load: Drift::new(0.05, 150.0),
             serials,
@@ -117,6 +121,14 @@ impl Shop {
     #[must_use]
     pub fn threshold_crossing(&self) -> Option<&Crossing> {
         self.watch.first()
+    }
+
+    /// What each service did since the last call, in the order of [`Shop::services`]. It comes from the requests
+    /// themselves, not from what was sent about them. `None` if no time has passed.
+    pub fn take_health(&mut self) -> Option<Vec<Health>> {
+        let seconds = self.second - self.health_taken;
+        self.health_taken = self.second;
+        (seconds > 0).then(|| self.watch.take_health(seconds as f64))
     }
 
     /// Moves simulated time on by `by`, and answers what was sent meanwhile, in order of time. Parts of a second are
@@ -177,7 +189,7 @@ impl Shop {
     fn tick_instances(&mut self, now: u64) {
         let Effects { recommendation_leak_mib, shipping_disk_share, .. } = self.world.effects;
         for service in 0..SERVICES.len() {
-            let leak = if service == model::RECOMMENDATION { recommendation_leak_mib } else { 0.0 };
+            let leak = if service == services::RECOMMENDATION { recommendation_leak_mib } else { 0.0 };
             let disk = if service == SHIPPING { shipping_disk_share } else { 0.0 };
             for slot in 0..self.world.slots[service].len() {
                 let World { slots, dice, .. } = &mut self.world;
@@ -199,7 +211,7 @@ impl Shop {
         let noise = self.load.step(&mut self.world.dice);
         let course = 1.0 + 0.15 * day.cos();
         let week = if weekend { 1.08 } else { 1.0 };
-        model::VISITORS_PER_SECOND * course * week * (1.0 + noise) * self.world.effects.traffic
+        services::VISITORS_PER_SECOND * course * week * (1.0 + noise) * self.world.effects.traffic
     }
 
     fn visits(&mut self, now: u64) {
@@ -207,20 +219,20 @@ impl Shop {
         let mut arrivals = Vec::new();
         for _ in 0..self.world.dice.count(mean) {
             let mut lot = self.world.dice.unit();
-            let visit = model::VISITS.iter().find(|(_, share)| {
+            let visit = services::VISITS.iter().find(|(_, share)| {
                 lot -= share;
                 lot < 0.0
             });
-            arrivals.push((self.world.dice.unit(), visit.map_or((model::FRONTEND, 0), |visit| visit.0)));
+            arrivals.push((self.world.dice.unit(), visit.map_or((services::FRONTEND, 0), |visit| visit.0)));
         }
-        for _ in 0..self.world.dice.count(model::ADMINS_PER_SECOND) {
-            arrivals.push((self.world.dice.unit(), (model::ADMIN, 0)));
+        for _ in 0..self.world.dice.count(services::ADMINS_PER_SECOND) {
+            arrivals.push((self.world.dice.unit(), (services::ADMIN, 0)));
         }
         // A report goes through its pages in half a minute.
-        let into_report = (self.second + 240) % model::REPORT_EVERY_SECONDS;
+        let into_report = (self.second + 240) % services::REPORT_EVERY_SECONDS;
         if into_report < 30 {
-            for _ in 0..self.world.dice.count(model::REPORT_REQUESTS as f64 / 30.0) {
-                arrivals.push((self.world.dice.unit(), (model::REPORTING, 0)));
+            for _ in 0..self.world.dice.count(services::REPORT_REQUESTS as f64 / 30.0) {
+                arrivals.push((self.world.dice.unit(), (services::REPORTING, 0)));
             }
         }
         arrivals.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -3,9 +3,10 @@
 use crate::{
     instance::{Instance, NANOS, Record, text, whole},
     lines::{Words, fill},
-    model::{self, Entry, Operation, OperationId, SERVICES, ServiceId, Step},
+    model::{Entry, Operation, OperationId, ServiceId, Step},
     noise::Dice,
     scenario::Effects,
+    services::{self, SERVICES},
 };
 use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, KeyValue, any_value::Value},
@@ -302,7 +303,7 @@ impl World {
         table: &'static str,
         ms: f64,
     ) -> Result<u64, Failure> {
-        let drifting = visit.service == model::CHECKOUT && self.slots[visit.service][visit.slot].version == "1.8.0";
+        let drifting = visit.service == services::CHECKOUT && self.slots[visit.service][visit.slot].version == "1.8.0";
         if drifting && verb == "INSERT" {
             for _ in 0..self.effects.checkout_queries.round() as u32 {
                 now = self.one_query(visit, now, "SELECT", "order_lines", 9.0, 0)?;
@@ -330,7 +331,7 @@ impl World {
         let Some(pool) = &SERVICES[visit.service].pool else {
             return Ok(now);
         };
-        let slower = if visit.service == model::INVENTORY { self.effects.inventory_database } else { 1.0 };
+        let slower = if visit.service == services::INVENTORY { self.effects.inventory_database } else { 1.0 };
         let took_ms = self.dice.skewed(ms * slower, 0.35);
         let connections = &mut self.slots[visit.service][visit.slot].connections;
         let Some((connection, free_at)) = connections.iter().copied().enumerate().min_by_key(|(_, free_at)| *free_at)

@@ -1,36 +1,76 @@
 //! Static thresholds, as people set them by hand, for comparison.
 
-use crate::{
-    model::{SERVICES, ServiceId},
-    scenario::Crossing,
-};
+use crate::{model::ServiceId, scenario::Crossing, services::SERVICES};
 use std::time::Duration;
 
 /// Fewer requests in a minute than this say nothing.
 const ENOUGH: usize = 20;
 
+/// More durations than this are not kept for a percentile.
+const MOST_DURATIONS: usize = 1 << 16;
+
 #[derive(Debug, Default)]
 struct Minute {
+    requests: usize,
+    /// Durations of the first [`MOST_DURATIONS`] of them.
     seconds: Vec<f64>,
     errors: usize,
+}
+
+impl Minute {
+    fn p95(&mut self) -> Option<f64> {
+        self.seconds.sort_by(f64::total_cmp);
+        let rank = (self.seconds.len() * 95).div_ceil(100);
+        self.seconds.get(rank.saturating_sub(1)).copied()
+    }
+}
+
+/// What a service did in one interval, over all of its requests, sampled or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Health {
+    /// Requests over HTTP that ended, per second.
+    pub requests_per_second: f64,
+    /// Share of them that were answered with 5xx, 0 to 1.
+    pub error_share: f64,
+    /// 95th percentile of their duration in seconds; 0 without requests.
+    pub p95_seconds: f64,
 }
 
 /// Watches every service, minute by minute, and remembers the first crossing.
 #[derive(Debug)]
 pub(crate) struct Watch {
     minutes: Vec<Minute>,
+    /// What [`Watch::take_health`] has not taken yet.
+    fresh: Vec<Minute>,
     first: Option<Crossing>,
 }
 
 impl Watch {
     pub(crate) fn new() -> Self {
-        Self { minutes: SERVICES.iter().map(|_| Minute::default()).collect(), first: None }
+        let empty = || SERVICES.iter().map(|_| Minute::default()).collect();
+        Self { minutes: empty(), fresh: empty(), first: None }
     }
 
     pub(crate) fn request(&mut self, service: ServiceId, seconds: f64, failed: bool) {
-        let minute = &mut self.minutes[service];
-        minute.seconds.push(seconds);
-        minute.errors += usize::from(failed);
+        for minute in [&mut self.minutes[service], &mut self.fresh[service]] {
+            minute.requests += 1;
+            if minute.seconds.len() < MOST_DURATIONS {
+                minute.seconds.push(seconds);
+            }
+            minute.errors += usize::from(failed);
+        }
+    }
+
+    /// What each service did since the last call, which was `seconds` ago.
+    pub(crate) fn take_health(&mut self, seconds: f64) -> Vec<Health> {
+        let taken = self.fresh.iter_mut().map(std::mem::take);
+        taken
+            .map(|mut minute| Health {
+                requests_per_second: minute.requests as f64 / seconds,
+                error_share: minute.errors as f64 / minute.requests.max(1) as f64,
+                p95_seconds: minute.p95().unwrap_or(0.0),
+            })
+            .collect()
     }
 
     /// Ends a minute, `after` the start of the simulation. `disk` is the fullest volume and whose it is.
@@ -39,10 +79,8 @@ impl Watch {
             let mut crossed = |rule, observed| {
                 self.first.get_or_insert(Crossing { after, service: SERVICES[service].name, rule, observed });
             };
-            let requests = minute.seconds.len();
-            if requests >= ENOUGH {
-                minute.seconds.sort_by(f64::total_cmp);
-                let p95 = minute.seconds[(requests * 95).div_ceil(100) - 1];
+            let requests = minute.requests;
+            if let Some(p95) = minute.p95().filter(|_| requests >= ENOUGH) {
                 let share = minute.errors as f64 / requests as f64;
                 if p95 > 0.5 {
                     crossed("p95 latency above 500 ms", p95);
