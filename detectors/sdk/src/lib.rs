@@ -73,6 +73,7 @@
 
 pub mod log;
 mod model;
+mod series_map;
 pub mod testkit;
 mod verdict;
 mod window;
@@ -83,6 +84,7 @@ pub mod glue;
 
 pub use libm as math;
 pub use model::{About, Fault, Setup, State};
+pub use series_map::SeriesMap;
 pub use verdict::{Finding, Forecast, Severity, Verdict, surprise};
 pub use window::{Kind, Row, Series, Window};
 
