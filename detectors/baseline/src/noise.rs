@@ -1,0 +1,30 @@
+//! Owns how much of a series' movement counting alone explains, and how small a movement is worth looking at.
+
+use foreshock_detector::{Kind, math::sqrt};
+
+/// Movements below this share of the level are never odd: nobody acts on them.
+const RELATIVE_FLOOR: f64 = 0.02;
+/// The same for gauges, many of which are memory or disks, whose small steady growth counts.
+const GAUGE_FLOOR: f64 = 0.01;
+/// The same as a share of the range that was seen.
+const RANGE_FLOOR: f64 = 0.01;
+
+/// The standard deviation that a quiet series of this kind has at least, around `level`, when it rests on `count` spans or
+/// points in a window of `step` seconds; `range` is how far it was seen to move.
+pub(crate) fn floor(kind: Kind, level: f64, magnitude: f64, range: f64, whole: bool, count: f64, step: f64) -> f64 {
+    let relative = if kind == Kind::Gauge { GAUGE_FLOOR } else { RELATIVE_FLOOR };
+    let floor = (relative * level.abs()).max(RANGE_FLOOR * range);
+    let counting = match kind {
+        // Poisson: the variance of a count is its mean. Half an event is added because few were seen.
+        Kind::Rate | Kind::SpanRate => sqrt((level.max(0.0) + 0.5 / step) / step),
+        // Binomial, with one failure added to what was seen (after Laplace's rule of succession).
+        Kind::SpanErrors => {
+            let share = (level + 1.0 / (count + 2.0)).clamp(0.0, 0.5);
+            sqrt(share * (1.0 - share) / count.max(1.0))
+        }
+        // A count of things that hover around none.
+        Kind::Gauge if whole && magnitude < 2.0 => 1.0 - 0.5 * magnitude.min(1.0),
+        _ => 0.0,
+    };
+    floor.max(counting).max(1e-12 + 1e-9 * magnitude)
+}
