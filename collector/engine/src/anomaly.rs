@@ -128,23 +128,13 @@ impl Anomalies {
             volume_windows: settings.volume_windows.clamp(1, 1_000),
             ..settings
         };
-        Self {
-            settings,
-            services: BTreeMap::new(),
-            outputs: VecDeque::new(),
-            left_out: 0,
-        }
+        Self { settings, services: BTreeMap::new(), outputs: VecDeque::new(), left_out: 0 }
     }
 
     /// Takes a closed window and what the detectors say of it. Windows of a service come in order of time.
     ///
     /// Findings on series that were never opened, and numbers out of range, are ignored.
-    pub fn handle_window(
-        &mut self,
-        closed: &ClosedWindow,
-        facts: &WindowFacts,
-        verdicts: &[(Arc<Detector>, Verdict)],
-    ) {
+    pub fn handle_window(&mut self, closed: &ClosedWindow, facts: &WindowFacts, verdicts: &[(Arc<Detector>, Verdict)]) {
         let settings = self.settings;
         let window = &closed.window;
         let service = self.services.entry(closed.service.clone()).or_default();
@@ -164,26 +154,14 @@ impl Anomalies {
         }
         for series in &window.opened {
             let key = series_key(series, None);
-            service.series.insert(
-                series.id,
-                Known {
-                    series: Arc::clone(series),
-                    key,
-                },
-            );
+            service.series.insert(series.id, Known { series: Arc::clone(series), key });
         }
         let mut spoke = BTreeMap::new();
         for (row, id) in window.ids.iter().enumerate().take(window.rows()) {
             let Some(known) = service.series.get(id) else {
                 continue;
             };
-            service.volumes.observe(
-                &known.series,
-                known.key,
-                window,
-                row,
-                settings.volume_windows,
-            );
+            service.volumes.observe(&known.series, known.key, window, row, settings.volume_windows);
             spoke.insert(known.key, (*id, window.values[row]));
         }
 
@@ -206,29 +184,20 @@ impl Anomalies {
                 self.left_out += 1;
                 continue;
             }
-            service.tracks.insert(
-                (*key, *lane),
-                Track::new(Arc::clone(series), *lane, window.start),
-            );
+            service.tracks.insert((*key, *lane), Track::new(Arc::clone(series), *lane, window.start));
         }
         service.tracks.retain(|(key, lane), track| {
             let step = if *lane == Lane::Quality {
                 track.fade(&settings, closed)
             } else {
-                let silence_is_zero = matches!(
-                    track.series.kind,
-                    SeriesKind::LogTemplate | SeriesKind::LogSeverity
-                );
+                let silence_is_zero = matches!(track.series.kind, SeriesKind::LogTemplate | SeriesKind::LogSeverity);
                 track.step(
                     &settings,
                     Reading {
                         closed,
                         spoke: silence_is_zero || spoke.contains_key(key),
                         score: scores.get(key).copied(),
-                        voices: voices
-                            .remove(&(*key, *lane))
-                            .map(|(_, voices)| voices)
-                            .unwrap_or_default(),
+                        voices: voices.remove(&(*key, *lane)).map(|(_, voices)| voices).unwrap_or_default(),
                     },
                 )
             };
@@ -251,19 +220,12 @@ impl Anomalies {
                 self.left_out += 1;
                 continue;
             }
-            let track = service.tracks.entry(key).or_insert_with(|| {
-                Track::new(Arc::clone(&note.series), Lane::Quality, closed.window.start)
-            });
+            let track = service
+                .tracks
+                .entry(key)
+                .or_insert_with(|| Track::new(Arc::clone(&note.series), Lane::Quality, closed.window.start));
             let voices = vec![quality_voice(note)];
-            steps.push(track.step(
-                &settings,
-                Reading {
-                    closed,
-                    spoke: true,
-                    score: None,
-                    voices,
-                },
-            ));
+            steps.push(track.step(&settings, Reading { closed, spoke: true, score: None, voices }));
         }
         self.emit(closed.window.end, steps);
     }
@@ -281,28 +243,16 @@ impl Anomalies {
         let closed = ClosedWindow {
             service: service.clone(),
             resource: Arc::clone(&state.resource),
-            window: crate::window::Window {
-                start: state.last_end,
-                end: state.last_end,
-                ..Default::default()
-            },
+            window: crate::window::Window { start: state.last_end, end: state.last_end, ..Default::default() },
         };
-        let steps = state
-            .tracks
-            .values_mut()
-            .map(|track| track.end(&closed, Some("the service went away")))
-            .collect();
+        let steps = state.tracks.values_mut().map(|track| track.end(&closed, Some("the service went away"))).collect();
         self.emit(state.last_end, steps);
     }
 
     /// How many anomalies are open.
     #[must_use]
     pub fn open_count(&self) -> usize {
-        self.services
-            .values()
-            .flat_map(|service| service.tracks.values())
-            .filter(|track| track.is_open())
-            .count()
+        self.services.values().flat_map(|service| service.tracks.values()).filter(|track| track.is_open()).count()
     }
 
     /// How many odd series were left out because [`AnomalySettings::max_tracks`] were in hand.
@@ -314,9 +264,7 @@ impl Anomalies {
     /// What is known of one service, for keeping.
     #[must_use]
     pub fn snapshot(&self, service: &ServiceKey) -> Option<Vec<u8>> {
-        self.services
-            .get(service)
-            .map(|state| saved::encode(SCHEMA, state))
+        self.services.get(service).map(|state| saved::encode(SCHEMA, state))
     }
 
     /// Goes on from what [`Anomalies::snapshot`] gave.
@@ -333,11 +281,7 @@ impl Anomalies {
         for step in steps {
             let (Step::Keep(said) | Step::Drop(said)) = step;
             if let Some((change, anomaly)) = said {
-                self.outputs.push_back(ShardOutput::Anomaly {
-                    change,
-                    time,
-                    anomaly: Arc::new(anomaly),
-                });
+                self.outputs.push_back(ShardOutput::Anomaly { change, time, anomaly: Arc::new(anomaly) });
             }
         }
     }
@@ -358,14 +302,7 @@ impl Service {
         let window = &closed.window;
         let enough = |known: &Known, expected| {
             let (series, key) = (&known.series, known.key);
-            self.volumes.enough(
-                series,
-                key,
-                expected,
-                window,
-                settings.volume_windows,
-                settings.volume_floor,
-            )
+            self.volumes.enough(series, key, expected, window, settings.volume_windows, settings.volume_floor)
         };
         let mut voices = Voices::new();
         for (detector, verdict) in verdicts {
@@ -373,22 +310,13 @@ impl Service {
                 let Some(known) = finding.ids.first().and_then(|id| self.series.get(id)) else {
                     continue;
                 };
-                let exempt = finding.forecast.is_some()
-                    || matches!(&*finding.kind, "new_log_pattern" | "missing_data");
+                let exempt = finding.forecast.is_some() || matches!(&*finding.kind, "new_log_pattern" | "missing_data");
                 if !finding.score.is_finite() || !(exempt || enough(known, finding.expected)) {
                     continue;
                 }
-                let lane = if finding.forecast.is_some() {
-                    Lane::Forecast
-                } else {
-                    Lane::Deviation
-                };
-                let entry = voices
-                    .entry((known.key, lane))
-                    .or_insert_with(|| (Arc::clone(&known.series), Vec::new()));
-                entry
-                    .1
-                    .push(self.finding_voice(detector, finding, &known.series, facts));
+                let lane = if finding.forecast.is_some() { Lane::Forecast } else { Lane::Deviation };
+                let entry = voices.entry((known.key, lane)).or_insert_with(|| (Arc::clone(&known.series), Vec::new()));
+                entry.1.push(self.finding_voice(detector, finding, &known.series, facts));
             }
             for (id, score) in &verdict.scores {
                 let high = score.is_finite() && *score >= settings.open_score;
@@ -396,21 +324,12 @@ impl Service {
                     continue;
                 };
                 let entry = (known.key, Lane::Deviation);
-                let said = voices
-                    .get(&entry)
-                    .is_some_and(|(_, said)| said.iter().any(|v| v.detector == *detector));
+                let said = voices.get(&entry).is_some_and(|(_, said)| said.iter().any(|v| v.detector == *detector));
                 if said || !enough(known, None) {
                     continue;
                 }
-                let observed = window
-                    .ids
-                    .binary_search(id)
-                    .ok()
-                    .and_then(|row| window.values.get(row))
-                    .copied();
-                let entry = voices
-                    .entry(entry)
-                    .or_insert_with(|| (Arc::clone(&known.series), Vec::new()));
+                let observed = window.ids.binary_search(id).ok().and_then(|row| window.values.get(row)).copied();
+                let entry = voices.entry(entry).or_insert_with(|| (Arc::clone(&known.series), Vec::new()));
                 entry.1.push(score_voice(detector, *score, observed));
             }
         }
@@ -426,21 +345,10 @@ impl Service {
     ) -> Voice {
         let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
         let mut evidence = finding.evidence.clone();
-        if matches!(
-            series.kind,
-            SeriesKind::SpanErrors | SeriesKind::SpanDuration
-        ) {
-            evidence.push((
-                "calls in the window".to_owned(),
-                facts.signals.calls.to_string(),
-            ));
+        if matches!(series.kind, SeriesKind::SpanErrors | SeriesKind::SpanDuration) {
+            evidence.push(("calls in the window".to_owned(), facts.signals.calls.to_string()));
         }
-        let further = finding
-            .ids
-            .iter()
-            .skip(1)
-            .take(MAX_FURTHER)
-            .filter_map(|id| self.series.get(id));
+        let further = finding.ids.iter().skip(1).take(MAX_FURTHER).filter_map(|id| self.series.get(id));
         Voice {
             detector: Arc::clone(detector),
             kind: Arc::clone(&finding.kind),
@@ -481,11 +389,7 @@ fn score_voice(detector: &Arc<Detector>, score: f64, observed: Option<f64>) -> V
 fn quality_voice(note: &QualityNote) -> Voice {
     // Seconds of silence and numbers of streams are not in the series' unit, so only the message can carry them.
     let in_unit = matches!(note.kind, QualityKind::Stuck | QualityKind::OutOfRange);
-    let severity = if note.kind == QualityKind::MissingData {
-        Severity::Warning
-    } else {
-        Severity::Info
-    };
+    let severity = if note.kind == QualityKind::MissingData { Severity::Warning } else { Severity::Info };
     let in_unit = |value: Option<f64>| value.filter(|value| in_unit && value.is_finite());
     Voice {
         detector: Arc::new(Detector {

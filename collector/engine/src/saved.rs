@@ -33,19 +33,10 @@ pub fn encode<T: Serialize>(schema: u32, state: &T) -> Vec<u8> {
 pub fn decode<T: DeserializeOwned>(schema: u32, bytes: &[u8]) -> Result<T, SavedError> {
     let (found, rest) = postcard::take_from_bytes::<u32>(bytes).map_err(SavedError::Unreadable)?;
     if found != schema {
-        return Err(SavedError::Schema {
-            found,
-            expected: schema,
-        });
+        return Err(SavedError::Schema { found, expected: schema });
     }
     let (state, rest) = postcard::take_from_bytes::<T>(rest).map_err(SavedError::Unreadable)?;
-    if rest.is_empty() {
-        Ok(state)
-    } else {
-        Err(SavedError::Unreadable(
-            postcard::Error::DeserializeBadEncoding,
-        ))
-    }
+    if rest.is_empty() { Ok(state) } else { Err(SavedError::Unreadable(postcard::Error::DeserializeBadEncoding)) }
 }
 
 #[cfg(test)]
@@ -57,25 +48,10 @@ mod tests {
     fn only_whole_bytes_of_the_same_schema_are_read() {
         let bytes = encode(3, &vec![1u64, 2, 300]);
         assert_eq!(decode::<Vec<u64>>(3, &bytes).ok(), Some(vec![1, 2, 300]));
-        assert!(matches!(
-            decode::<Vec<u64>>(4, &bytes),
-            Err(SavedError::Schema {
-                found: 3,
-                expected: 4
-            })
-        ));
-        assert!(matches!(
-            decode::<Vec<u64>>(3, &bytes[..bytes.len() - 1]),
-            Err(SavedError::Unreadable(_))
-        ));
+        assert!(matches!(decode::<Vec<u64>>(4, &bytes), Err(SavedError::Schema { found: 3, expected: 4 })));
+        assert!(matches!(decode::<Vec<u64>>(3, &bytes[..bytes.len() - 1]), Err(SavedError::Unreadable(_))));
         let longer = [bytes.as_slice(), &[0]].concat();
-        assert!(matches!(
-            decode::<Vec<u64>>(3, &longer),
-            Err(SavedError::Unreadable(_))
-        ));
-        assert!(matches!(
-            decode::<Vec<u64>>(3, &[]),
-            Err(SavedError::Unreadable(_))
-        ));
+        assert!(matches!(decode::<Vec<u64>>(3, &longer), Err(SavedError::Unreadable(_))));
+        assert!(matches!(decode::<Vec<u64>>(3, &[]), Err(SavedError::Unreadable(_))));
     }
 }

@@ -19,10 +19,7 @@ impl ServiceKey {
     /// A key from its parts.
     #[must_use]
     pub fn new(namespace: &str, name: &str) -> Self {
-        Self {
-            namespace: namespace.into(),
-            name: name.into(),
-        }
+        Self { namespace: namespace.into(), name: name.into() }
     }
 }
 
@@ -77,10 +74,7 @@ impl Series {
     /// The value of one attribute.
     #[must_use]
     pub fn attribute(&self, key: &str) -> Option<&str> {
-        self.attributes
-            .iter()
-            .find(|(name, _)| &**name == key)
-            .map(|(_, value)| &**value)
+        self.attributes.iter().find(|(name, _)| &**name == key).map(|(_, value)| &**value)
     }
 }
 
@@ -111,12 +105,7 @@ impl Window {
     /// How many rows there are: the length of the shortest column.
     #[must_use]
     pub fn rows(&self) -> usize {
-        let columns = [
-            self.values.len(),
-            self.minima.len(),
-            self.maxima.len(),
-            self.counts.len(),
-        ];
+        let columns = [self.values.len(), self.minima.len(), self.maxima.len(), self.counts.len()];
         columns.into_iter().fold(self.ids.len(), usize::min)
     }
 }

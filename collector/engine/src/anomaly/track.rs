@@ -48,8 +48,7 @@ impl Voice {
     /// Whether it is to be heard before `other`. Equal ones are decided by the detector's name.
     fn outweighs(&self, other: &Self) -> bool {
         (self.severity, self.surprise) > (other.severity, other.surprise)
-            || ((self.severity, self.surprise) == (other.severity, other.surprise)
-                && self.detector < other.detector)
+            || ((self.severity, self.surprise) == (other.severity, other.surprise) && self.detector < other.detector)
     }
 }
 
@@ -133,10 +132,7 @@ impl Track {
         while self.recent.len() > settings.open_of as usize {
             self.recent.pop_front();
         }
-        let at_once = reading
-            .voices
-            .iter()
-            .any(|voice| opens_at_once(settings, self.lane, voice));
+        let at_once = reading.voices.iter().any(|voice| opens_at_once(settings, self.lane, voice));
         for voice in reading.voices {
             self.hear(voice);
         }
@@ -155,8 +151,7 @@ impl Track {
                     Some(score) if score >= settings.close_score => 0,
                     _ => open.quiet + 1,
                 };
-                let over = open.quiet >= settings.close_after
-                    || open.lull >= settings.close_after.saturating_mul(4);
+                let over = open.quiet >= settings.close_after || open.lull >= settings.close_after.saturating_mul(4);
                 match over && window.end.since(self.start) >= settings.min_duration_nanos {
                     true => self.end(closed, None),
                     false => Step::Keep(None),
@@ -165,12 +160,7 @@ impl Track {
         }
     }
 
-    fn pending(
-        &mut self,
-        settings: &AnomalySettings,
-        closed: &ClosedWindow,
-        at_once: bool,
-    ) -> Step {
+    fn pending(&mut self, settings: &AnomalySettings, closed: &ClosedWindow, at_once: bool) -> Step {
         let odd = self.recent.iter().flatten().count();
         let Some(first) = self.recent.iter().flatten().next().copied() else {
             return Step::Drop(None);
@@ -190,10 +180,7 @@ impl Track {
             told_surprise: strongest.surprise,
             told: closed.window.end,
         });
-        Step::Keep(
-            self.anomaly(closed, None)
-                .map(|anomaly| (AnomalyChange::Detected, anomaly)),
-        )
+        Step::Keep(self.anomaly(closed, None).map(|anomaly| (AnomalyChange::Detected, anomaly)))
     }
 
     fn ongoing(&mut self, settings: &AnomalySettings, closed: &ClosedWindow) -> Step {
@@ -208,19 +195,14 @@ impl Track {
         open.told_severity = strongest.severity;
         open.told_surprise = strongest.surprise;
         open.told = closed.window.end;
-        Step::Keep(
-            self.anomaly(closed, None)
-                .map(|anomaly| (AnomalyChange::Updated, anomaly)),
-        )
+        Step::Keep(self.anomaly(closed, None).map(|anomaly| (AnomalyChange::Updated, anomaly)))
     }
 
     /// Ends it; `reason` is said where it is not that the values are normal again.
     pub(super) fn end(&mut self, closed: &ClosedWindow, reason: Option<&str>) -> Step {
         let ended = self.anomaly(closed, Some(self.last)).map(|mut anomaly| {
             if let Some(reason) = reason {
-                anomaly
-                    .evidence
-                    .push(("ended because".to_owned(), reason.to_owned()));
+                anomaly.evidence.push(("ended because".to_owned(), reason.to_owned()));
             }
             (AnomalyChange::Ended, anomaly)
         });
@@ -231,8 +213,7 @@ impl Track {
     pub(super) fn fade(&mut self, settings: &AnomalySettings, closed: &ClosedWindow) -> Step {
         let window = &closed.window;
         let step = window.end.since(window.start);
-        let silent =
-            window.end.since(self.last) >= step.saturating_mul(u64::from(settings.close_after));
+        let silent = window.end.since(self.last) >= step.saturating_mul(u64::from(settings.close_after));
         match silent && window.end.since(self.start) >= settings.min_duration_nanos {
             true => self.end(closed, None),
             false => Step::Keep(None),
@@ -241,11 +222,7 @@ impl Track {
 
     /// Keeps the strongest word of each detector.
     fn hear(&mut self, voice: Voice) {
-        match self
-            .voices
-            .iter_mut()
-            .find(|known| known.detector == voice.detector)
-        {
+        match self.voices.iter_mut().find(|known| known.detector == voice.detector) {
             Some(known) if voice.outweighs(known) => *known = voice,
             // A forecast is worth its latest word, whatever it said before.
             Some(known) if voice.forecast.is_some() => {
@@ -267,19 +244,10 @@ impl Track {
     /// The anomaly as it stands; nothing while it is pending.
     fn anomaly(&self, closed: &ClosedWindow, end: Option<UnixNanos>) -> Option<Anomaly> {
         let (open, strongest) = (self.open.as_ref()?, self.voices.first()?);
-        let mut evidence: Vec<_> = strongest
-            .evidence
-            .iter()
-            .take(MAX_EVIDENCE - MAX_VOICES - 1)
-            .cloned()
-            .collect();
+        let mut evidence: Vec<_> = strongest.evidence.iter().take(MAX_EVIDENCE - MAX_VOICES - 1).cloned().collect();
         evidence.extend(self.voices[1..].iter().map(|voice| {
             let text = match voice.summary.is_empty() {
-                true => format!(
-                    "{}, surprise {:.1}",
-                    voice.kind.replace('_', " "),
-                    voice.surprise
-                ),
+                true => format!("{}, surprise {:.1}", voice.kind.replace('_', " "), voice.surprise),
                 false => format!("{} (surprise {:.1})", voice.summary, voice.surprise),
             };
             (format!("also seen by {}", voice.detector.name), text)

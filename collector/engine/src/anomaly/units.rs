@@ -23,13 +23,7 @@ pub fn format_value(value: f64, unit: &str) -> String {
 #[must_use]
 pub fn format_range(lower: f64, upper: f64, unit: &str) -> String {
     let (shown, tail) = choose(lower.abs().max(upper.abs()), unit);
-    format!(
-        "{} to {}{}{}",
-        number(lower * shown.factor),
-        number(upper * shown.factor),
-        shown.suffix,
-        tail
-    )
+    format!("{} to {}{}{}", number(lower * shown.factor), number(upper * shown.factor), shown.suffix, tail)
 }
 
 /// The scale for a magnitude, and what is left of the unit (`/s` of `By/s`).
@@ -38,10 +32,7 @@ fn choose(magnitude: f64, unit: &str) -> (Shown, String) {
         Some((base, per)) if !per.is_empty() => (base, format!("/{per}")),
         _ => (unit, String::new()),
     };
-    let plain = Shown {
-        factor: 1.0,
-        suffix: "",
-    };
+    let plain = Shown { factor: 1.0, suffix: "" };
     let shown = match base {
         "s" => seconds(magnitude, 1.0),
         "ms" => seconds(magnitude * 1e-3, 1e-3),
@@ -55,18 +46,9 @@ fn choose(magnitude: f64, unit: &str) -> (Shown, String) {
         "MBy" => bytes(magnitude * 1e6, 1e6),
         "MiBy" => bytes(magnitude * 1_048_576.0, 1_048_576.0),
         "GiBy" => bytes(magnitude * 1_073_741_824.0, 1_073_741_824.0),
-        "1" if per.is_empty() && magnitude <= 10.0 => Shown {
-            factor: 100.0,
-            suffix: " %",
-        },
-        "%" => Shown {
-            factor: 1.0,
-            suffix: " %",
-        },
-        "Cel" => Shown {
-            factor: 1.0,
-            suffix: " °C",
-        },
+        "1" if per.is_empty() && magnitude <= 10.0 => Shown { factor: 100.0, suffix: " %" },
+        "%" => Shown { factor: 1.0, suffix: " %" },
+        "Cel" => Shown { factor: 1.0, suffix: " °C" },
         "" | "1" => plain,
         other if other.starts_with('{') => plain,
         other => return (plain, format!(" {other}{per}")),
@@ -77,7 +59,7 @@ fn choose(magnitude: f64, unit: &str) -> (Shown, String) {
 /// A scale for `magnitude` seconds; `per_unit` seconds are one of the unit given.
 fn seconds(magnitude: f64, per_unit: f64) -> Shown {
     let (scale, suffix) = match magnitude {
-        m if m == 0.0 => (1.0, " s"),
+        0.0 => (1.0, " s"),
         m if m < 1e-6 => (1e9, " ns"),
         m if m < 1e-3 => (1e6, " µs"),
         m if m < 1.0 => (1e3, " ms"),
@@ -86,10 +68,7 @@ fn seconds(magnitude: f64, per_unit: f64) -> Shown {
         m if m < 172_800.0 => (1.0 / 3_600.0, " h"),
         _ => (1.0 / 86_400.0, " d"),
     };
-    Shown {
-        factor: scale * per_unit,
-        suffix,
-    }
+    Shown { factor: scale * per_unit, suffix }
 }
 
 /// A binary scale for `magnitude` bytes; `per_unit` bytes are one of the unit given.
@@ -101,10 +80,7 @@ fn bytes(magnitude: f64, per_unit: f64) -> Shown {
         m if m < 1_099_511_627_776.0 => (1_073_741_824.0, " GiB"),
         _ => (1_099_511_627_776.0, " TiB"),
     };
-    Shown {
-        factor: per_unit / scale,
-        suffix,
-    }
+    Shown { factor: per_unit / scale, suffix }
 }
 
 /// Three significant digits without trailing zeros; thousands are parted by commas; very large and very small numbers in
@@ -197,7 +173,7 @@ mod tests {
             (3.0, "MiBy", "3 MiB"),
             (0.0213, "1", "2.13 %"),
             (42.0, "1", "42"),
-            (87.25, "%", "87.3 %"),
+            (87.26, "%", "87.3 %"),
             (12.0, "{request}/s", "12/s"),
             (12.0, "{connection}", "12"),
             (71.5, "Cel", "71.5 °C"),

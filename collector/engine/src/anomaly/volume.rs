@@ -38,11 +38,7 @@ pub(super) fn series_key(series: &Series, without: Option<&str>) -> u64 {
     if without.is_none() {
         hasher.update(&[0xff, series.kind as u8]);
     }
-    for (key, value) in series
-        .attributes
-        .iter()
-        .filter(|(key, _)| Some(&**key) != without)
-    {
+    for (key, value) in series.attributes.iter().filter(|(key, _)| Some(&**key) != without) {
         hasher.update(&[0xff]);
         hasher.update(key.as_bytes());
         hasher.update(&[0xfe]);
@@ -61,24 +57,14 @@ fn volume_key(series: &Series, key: u64) -> Option<(u64, bool)> {
         | SeriesKind::LogSeverity => Some((key, true)),
         SeriesKind::Rate | SeriesKind::Quantile | SeriesKind::Gauge => {
             let statistic = series.attribute("foreshock.statistic")?;
-            Some((
-                series_key(series, Some("foreshock.statistic")),
-                statistic == "count",
-            ))
+            Some((series_key(series, Some("foreshock.statistic")), statistic == "count"))
         }
     }
 }
 
 impl Volumes {
     /// Takes one row of a window.
-    pub(super) fn observe(
-        &mut self,
-        series: &Series,
-        key: u64,
-        window: &Window,
-        row: usize,
-        windows: usize,
-    ) {
+    pub(super) fn observe(&mut self, series: &Series, key: u64, window: &Window, row: usize, windows: usize) {
         let Some((key, true)) = volume_key(series, key) else {
             return;
         };
@@ -119,18 +105,13 @@ impl Volumes {
         let since = window.end.minus((reach * 1e9) as u64);
         let Some(recent) = self.recent.get(&key) else {
             // A histogram whose count is not among the series can't be judged; spans and logs always tell theirs.
-            return matches!(
-                series.kind,
-                SeriesKind::Quantile | SeriesKind::Gauge | SeriesKind::Rate
-            );
+            return matches!(series.kind, SeriesKind::Quantile | SeriesKind::Gauge | SeriesKind::Rate);
         };
         let (many, failed) = recent
             .windows
             .iter()
             .filter(|(end, ..)| *end > since)
-            .fold((0.0, 0.0), |(many, failed), (_, m, f)| {
-                (many + m, failed + f)
-            });
+            .fold((0.0, 0.0), |(many, failed), (_, m, f)| (many + m, failed + f));
         match series.kind {
             SeriesKind::SpanErrors => many >= floor && failed >= FAILED_FLOOR,
             SeriesKind::SpanRate | SeriesKind::LogTemplate | SeriesKind::LogSeverity => {

@@ -26,17 +26,12 @@ pub fn series_label(series: &Series) -> String {
         None => what.to_owned(),
     };
     match series.kind {
-        SeriesKind::SpanDuration => {
-            of_operation(&format!("{} latency", statistic.unwrap_or("median")))
-        }
+        SeriesKind::SpanDuration => of_operation(&format!("{} latency", statistic.unwrap_or("median"))),
         SeriesKind::SpanErrors => of_operation("error share"),
         SeriesKind::SpanRate => of_operation("rate of calls"),
         SeriesKind::LogTemplate => format!("rate of log pattern '{}'", template_text(series)),
         SeriesKind::LogSeverity => {
-            format!(
-                "rate of {} logs",
-                series.attribute("log.severity").unwrap_or("all")
-            )
+            format!("rate of {} logs", series.attribute("log.severity").unwrap_or("all"))
         }
         SeriesKind::Gauge | SeriesKind::Rate | SeriesKind::Quantile => {
             let mut label = match (statistic, series.kind) {
@@ -62,12 +57,7 @@ pub fn series_label(series: &Series) -> String {
 
 /// The text of a log template series, cut at 120 characters.
 pub(crate) fn template_text(series: &Series) -> String {
-    cut(
-        series
-            .attribute("foreshock.template.text")
-            .unwrap_or(&series.name),
-        120,
-    )
+    cut(series.attribute("foreshock.template.text").unwrap_or(&series.name), 120)
 }
 
 /// `text` with at most `most` characters.
@@ -101,15 +91,8 @@ pub fn sentence(anomaly: &Anomaly, summary: &str) -> String {
     };
     let is = if anomaly.end.is_some() { "was" } else { "is" };
     if let Some(forecast) = &anomaly.forecast {
-        let now = anomaly
-            .observed
-            .map(|value| format!(", now {}", format_value(value, unit)))
-            .unwrap_or_default();
-        let modal = if anomaly.end.is_some() {
-            "was going to"
-        } else {
-            "will"
-        };
+        let now = anomaly.observed.map(|value| format!(", now {}", format_value(value, unit))).unwrap_or_default();
+        let modal = if anomaly.end.is_some() { "was going to" } else { "will" };
         return format!(
             "{service} {label} {modal} reach {} at {} UTC (80 % sure of {} to {}){now}, {time}",
             format_value(forecast.limit, unit),
@@ -120,59 +103,31 @@ pub fn sentence(anomaly: &Anomaly, summary: &str) -> String {
     }
     match (&*anomaly.kind, anomaly.series.kind) {
         ("new_log_pattern", SeriesKind::LogTemplate) => {
-            let severity = anomaly
-                .series
-                .attribute("log.severity")
-                .unwrap_or("unspecified");
-            return format!(
-                "{service} logs a new pattern '{}' ({severity}), {time}",
-                template_text(&anomaly.series)
-            );
+            let severity = anomaly.series.attribute("log.severity").unwrap_or("unspecified");
+            return format!("{service} logs a new pattern '{}' ({severity}), {time}", template_text(&anomaly.series));
         }
         ("missing_data", _) => {
-            let verb = if anomaly.end.is_some() {
-                "did not report"
-            } else {
-                "does not report"
-            };
+            let verb = if anomaly.end.is_some() { "did not report" } else { "does not report" };
             return format!("{service} {verb} {label}, {time}");
         }
         _ => {}
     }
     let Some(observed) = anomaly.observed else {
         return match summary.is_empty() {
-            true => format!(
-                "{service} {label} {is} unusual ({}), {time}",
-                anomaly.kind.replace('_', " ")
-            ),
+            true => format!("{service} {label} {is} unusual ({}), {time}", anomaly.kind.replace('_', " ")),
             false => format!("{service}: {}, {time}", summary.trim_end_matches('.')),
         };
     };
     let mut text = format!("{service} {label} {is} {}", format_value(observed, unit));
     match (anomaly.lower, anomaly.upper, anomaly.expected) {
-        (Some(lower), Some(upper), _) => {
-            text.push_str(&format!(", expected {}", format_range(lower, upper, unit)))
-        }
-        (None, Some(upper), _) => {
-            text.push_str(&format!(", expected at most {}", format_value(upper, unit)))
-        }
-        (Some(lower), None, _) => text.push_str(&format!(
-            ", expected at least {}",
-            format_value(lower, unit)
-        )),
-        (None, None, Some(expected)) => {
-            text.push_str(&format!(", expected {}", format_value(expected, unit)))
-        }
-        (None, None, None) => text.push_str(&format!(
-            ", which is unusual ({})",
-            anomaly.kind.replace('_', " ")
-        )),
+        (Some(lower), Some(upper), _) => text.push_str(&format!(", expected {}", format_range(lower, upper, unit))),
+        (None, Some(upper), _) => text.push_str(&format!(", expected at most {}", format_value(upper, unit))),
+        (Some(lower), None, _) => text.push_str(&format!(", expected at least {}", format_value(lower, unit))),
+        (None, None, Some(expected)) => text.push_str(&format!(", expected {}", format_value(expected, unit))),
+        (None, None, None) => text.push_str(&format!(", which is unusual ({})", anomaly.kind.replace('_', " "))),
     }
     text.push_str(&format!(", {time}"));
-    if let Some(change) = anomaly
-        .expected
-        .and_then(|expected| relative(observed, expected, unit))
-    {
+    if let Some(change) = anomaly.expected.and_then(|expected| relative(observed, expected, unit)) {
         text.push_str(&format!(" ({change})"));
     }
     text
@@ -185,14 +140,8 @@ fn relative(observed: f64, expected: f64, unit: &str) -> Option<String> {
     match ratio {
         r if !r.is_finite() || expected.abs() < 1e-12 || r < 0.0 => None,
         r if r >= 10.0 => Some(format!("{} times {base}", number(r.round()))),
-        r if r >= 1.01 => Some(format!(
-            "+{} % over {base}",
-            number(((r - 1.0) * 100.0).round())
-        )),
-        r if r <= 0.99 => Some(format!(
-            "-{} % under {base}",
-            number(((1.0 - r) * 100.0).round())
-        )),
+        r if r >= 1.01 => Some(format!("+{} % over {base}", number(((r - 1.0) * 100.0).round()))),
+        r if r <= 0.99 => Some(format!("-{} % under {base}", number(((1.0 - r) * 100.0).round()))),
         _ => None,
     }
 }

@@ -86,165 +86,71 @@ pub fn spans(incident: &Incident) -> Vec<IncidentSpan> {
         by_service.entry(service).or_default();
     }
     for anomaly in &incident.anomalies {
-        by_service
-            .entry(&anomaly.service)
-            .or_default()
-            .push(anomaly);
+        by_service.entry(&anomaly.service).or_default().push(anomaly);
     }
-    let latest = incident
-        .anomalies
-        .iter()
-        .map(|anomaly| anomaly.end.unwrap_or(anomaly.last))
-        .max();
+    let latest = incident.anomalies.iter().map(|anomaly| anomaly.end.unwrap_or(anomaly.last)).max();
     let start = incident.opened;
     let end = incident.closed.or(latest).unwrap_or(start).max(start);
     let mut spans = vec![root(incident, start, end)];
     for (service, anomalies) in by_service {
-        let span_id = hash(
-            &[&incident.root_span_id[..], service.to_string().as_bytes()].concat(),
-            4,
-        );
+        let span_id = hash(&[&incident.root_span_id[..], service.to_string().as_bytes()].concat(), 4);
         let inside = |time: UnixNanos| time.clamp(start, end);
-        let first = anomalies
-            .iter()
-            .map(|anomaly| inside(anomaly.start))
-            .min()
-            .unwrap_or(start);
-        let last = anomalies
-            .iter()
-            .map(|anomaly| inside(anomaly.end.unwrap_or(end)))
-            .max()
-            .unwrap_or(end);
-        let worst = anomalies
-            .iter()
-            .map(|anomaly| anomaly.severity)
-            .max()
-            .unwrap_or_default();
-        let resource = anomalies
-            .last()
-            .map(|anomaly| Arc::clone(&anomaly.resource))
-            .unwrap_or_default();
-        let span = |span_id, parent, name: String, start, end, severity: Severity, attributes| {
-            IncidentSpan {
-                trace_id: incident.trace_id,
-                span_id,
-                parent: Some(parent),
-                name,
-                service: Some(service.clone()),
-                resource: Arc::clone(&resource),
-                start,
-                end,
-                status_error: severity >= Severity::Error,
-                attributes,
-                links: Vec::new(),
-            }
+        let first = anomalies.iter().map(|anomaly| inside(anomaly.start)).min().unwrap_or(start);
+        let last = anomalies.iter().map(|anomaly| inside(anomaly.end.unwrap_or(end))).max().unwrap_or(end);
+        let worst = anomalies.iter().map(|anomaly| anomaly.severity).max().unwrap_or_default();
+        let resource = anomalies.last().map(|anomaly| Arc::clone(&anomaly.resource)).unwrap_or_default();
+        let span = |span_id, parent, name: String, start, end, severity: Severity, attributes| IncidentSpan {
+            trace_id: incident.trace_id,
+            span_id,
+            parent: Some(parent),
+            name,
+            service: Some(service.clone()),
+            resource: Arc::clone(&resource),
+            start,
+            end,
+            status_error: severity >= Severity::Error,
+            attributes,
+            links: Vec::new(),
         };
         let mut attributes = vec![
-            (
-                "foreshock.incident.id",
-                SpanValue::Text(incident.id.to_string()),
-            ),
-            (
-                "foreshock.incident.anomaly_count",
-                SpanValue::Int(anomalies.len() as i64),
-            ),
+            ("foreshock.incident.id", SpanValue::Text(incident.id.to_string())),
+            ("foreshock.incident.anomaly_count", SpanValue::Int(anomalies.len() as i64)),
         ];
-        if let Some(cause) = incident
-            .root_causes
-            .iter()
-            .find(|cause| cause.service == *service)
-        {
-            attributes.push((
-                "foreshock.incident.root_cause.score",
-                SpanValue::Double(cause.score),
-            ));
-            attributes.push((
-                "foreshock.incident.root_cause.summary",
-                SpanValue::Text(cause.summary.clone()),
-            ));
+        if let Some(cause) = incident.root_causes.iter().find(|cause| cause.service == *service) {
+            attributes.push(("foreshock.incident.root_cause.score", SpanValue::Double(cause.score)));
+            attributes.push(("foreshock.incident.root_cause.summary", SpanValue::Text(cause.summary.clone())));
         }
-        spans.push(span(
-            span_id,
-            incident.root_span_id,
-            service.to_string(),
-            first,
-            last,
-            worst,
-            attributes,
-        ));
+        spans.push(span(span_id, incident.root_span_id, service.to_string(), first, last, worst, attributes));
         for anomaly in &anomalies {
-            let id = hash(
-                &[&incident.root_span_id[..], &anomaly.id.0.to_be_bytes()].concat(),
-                5,
-            );
+            let id = hash(&[&incident.root_span_id[..], &anomaly.id.0.to_be_bytes()].concat(), 5);
             let start = inside(anomaly.start);
             let end = inside(anomaly.end.unwrap_or(end)).max(start);
             let attributes = anomaly_attributes(anomaly);
-            spans.push(span(
-                id,
-                span_id,
-                anomaly.kind.to_string(),
-                start,
-                end,
-                anomaly.severity,
-                attributes,
-            ));
+            spans.push(span(id, span_id, anomaly.kind.to_string(), start, end, anomaly.severity, attributes));
         }
     }
     spans
 }
 
 fn root(incident: &Incident, start: UnixNanos, end: UnixNanos) -> IncidentSpan {
-    let texts = |services: &[ServiceKey]| {
-        SpanValue::Texts(services.iter().map(ToString::to_string).collect())
-    };
+    let texts = |services: &[ServiceKey]| SpanValue::Texts(services.iter().map(ToString::to_string).collect());
     let mut attributes = vec![
-        (
-            "foreshock.incident.id",
-            SpanValue::Text(incident.id.to_string()),
-        ),
+        ("foreshock.incident.id", SpanValue::Text(incident.id.to_string())),
         ("foreshock.incident.state", incident.state.name().into()),
-        (
-            "foreshock.incident.severity",
-            incident.severity.name().into(),
-        ),
-        (
-            "foreshock.incident.title",
-            SpanValue::Text(incident.title.clone()),
-        ),
-        (
-            "foreshock.incident.summary",
-            SpanValue::Text(incident.sentence.clone()),
-        ),
+        ("foreshock.incident.severity", incident.severity.name().into()),
+        ("foreshock.incident.title", SpanValue::Text(incident.title.clone())),
+        ("foreshock.incident.summary", SpanValue::Text(incident.sentence.clone())),
         ("foreshock.incident.services", texts(&incident.services)),
-        (
-            "foreshock.incident.blast_radius.services",
-            texts(&incident.blast_radius),
-        ),
-        (
-            "foreshock.incident.anomaly_count",
-            SpanValue::Int(i64::try_from(incident.anomaly_count).unwrap_or(i64::MAX)),
-        ),
+        ("foreshock.incident.blast_radius.services", texts(&incident.blast_radius)),
+        ("foreshock.incident.anomaly_count", SpanValue::Int(i64::try_from(incident.anomaly_count).unwrap_or(i64::MAX))),
     ];
     if let Some(cause) = incident.root_causes.first() {
-        attributes.push((
-            "foreshock.incident.root_cause.service",
-            SpanValue::Text(cause.service.to_string()),
-        ));
-        attributes.push((
-            "foreshock.incident.root_cause.summary",
-            SpanValue::Text(cause.summary.clone()),
-        ));
-        attributes.push((
-            "foreshock.incident.root_cause.score",
-            SpanValue::Double(cause.score),
-        ));
+        attributes.push(("foreshock.incident.root_cause.service", SpanValue::Text(cause.service.to_string())));
+        attributes.push(("foreshock.incident.root_cause.summary", SpanValue::Text(cause.summary.clone())));
+        attributes.push(("foreshock.incident.root_cause.score", SpanValue::Double(cause.score)));
     }
     if let Some(other) = incident.merged_into {
-        attributes.push((
-            "foreshock.incident.merged_into",
-            SpanValue::Text(other.to_string()),
-        ));
+        attributes.push(("foreshock.incident.merged_into", SpanValue::Text(other.to_string())));
     }
     IncidentSpan {
         trace_id: incident.trace_id,
@@ -271,25 +177,13 @@ fn root(incident: &Incident, start: UnixNanos, end: UnixNanos) -> IncidentSpan {
 
 fn anomaly_attributes(anomaly: &Anomaly) -> Vec<(&'static str, SpanValue)> {
     let mut attributes = vec![
-        (
-            "foreshock.anomaly.id",
-            SpanValue::Text(anomaly.id.to_string()),
-        ),
+        ("foreshock.anomaly.id", SpanValue::Text(anomaly.id.to_string())),
         ("foreshock.anomaly.kind", (&*anomaly.kind).into()),
-        (
-            "foreshock.anomaly.score",
-            SpanValue::Double(anomaly.score()),
-        ),
+        ("foreshock.anomaly.score", SpanValue::Double(anomaly.score())),
         ("foreshock.anomaly.severity", anomaly.severity.name().into()),
-        (
-            "foreshock.anomaly.summary",
-            SpanValue::Text(anomaly.sentence.clone()),
-        ),
+        ("foreshock.anomaly.summary", SpanValue::Text(anomaly.sentence.clone())),
         ("foreshock.series.name", (&*anomaly.series.name).into()),
-        (
-            "foreshock.series.label",
-            SpanValue::Text(series_label(&anomaly.series)),
-        ),
+        ("foreshock.series.label", SpanValue::Text(series_label(&anomaly.series))),
         ("foreshock.series.unit", (&*anomaly.series.unit).into()),
         ("foreshock.detector.name", (&*anomaly.detector.name).into()),
     ];

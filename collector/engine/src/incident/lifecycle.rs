@@ -1,0 +1,373 @@
+//! What becomes of anomalies and groups from tick to tick: placing, opening, merging, telling, resolving, reopening.
+
+use super::{
+    Correlator, Held, Telling,
+    case::{Case, Told, case_label},
+    explain::View,
+    graph::Graph,
+};
+use crate::{
+    event::{Anomaly, AnomalyChange, Event, Incident, IncidentChange, IncidentId, IncidentState, PredictionChange},
+    time::UnixNanos,
+    verdict::Severity,
+    window::ServiceKey,
+};
+use std::sync::Arc;
+
+/// Open anomalies that are grouped at a time; further ones are told without an incident.
+const MAX_HELD: usize = 65_536;
+/// How often all groups are compared anew, in nanoseconds.
+const REGROUP_NANOS: u64 = 60_000_000_000;
+
+impl Correlator {
+    /// Finds the group of an anomaly, or makes one.
+    pub(super) fn place(
+        &mut self,
+        graph: &Graph,
+        change: AnomalyChange,
+        time: UnixNanos,
+        anomaly: Arc<Anomaly>,
+    ) -> Telling {
+        let before = self.memory.held.get(&anomaly.id).map(|held| held.case);
+        let had_forecast = self.memory.held.get(&anomaly.id).is_some_and(|held| held.anomaly.forecast.is_some());
+        let prediction = match (anomaly.forecast.is_some(), had_forecast, change) {
+            (true, _, AnomalyChange::Ended) => Some(PredictionChange::Cleared),
+            (true, false, _) => Some(PredictionChange::Raised),
+            (false, true, _) => Some(PredictionChange::Cleared),
+            _ => None,
+        };
+        let case = match (before, change) {
+            (Some(number), _) => {
+                if let Some(case) = self.memory.cases.get_mut(&number) {
+                    case.update(&self.settings, Arc::clone(&anomaly), time);
+                }
+                Some(number)
+            }
+            // It began before this process knew of it, or its incident was closed over it.
+            (None, AnomalyChange::Ended) => None,
+            (None, AnomalyChange::Detected | AnomalyChange::Updated) if self.memory.held.len() >= MAX_HELD => None,
+            (None, AnomalyChange::Detected | AnomalyChange::Updated) => Some(self.assign(graph, time, &anomaly)),
+        };
+        match (change, case) {
+            (AnomalyChange::Ended, _) => {
+                self.memory.held.remove(&anomaly.id);
+            }
+            (_, Some(case)) => {
+                self.memory.held.insert(anomaly.id, Held { anomaly: Arc::clone(&anomaly), case });
+            }
+            (_, None) => {}
+        }
+        Telling { change, time, anomaly, case, prediction }
+    }
+
+    /// The nearest group in the graph among those near in time, open ones first, then the oldest; a resolved one that this brings
+    /// back; or a new candidate.
+    fn assign(&mut self, graph: &Graph, time: UnixNanos, anomaly: &Arc<Anomaly>) -> u64 {
+        let mut best: Option<((bool, u32, u64), String)> = None;
+        for (number, case) in &self.memory.cases {
+            if !case.is_near(&self.settings, anomaly.start) {
+                continue;
+            }
+            let Some((distance, reason)) = self.link(graph, case, &anomaly.service) else { continue };
+            let key = (!case.is_open(), distance, *number);
+            if best.as_ref().is_none_or(|(other, _)| key < *other) {
+                let apart = anomaly.start.0.abs_diff(case.start.0);
+                let when = if anomaly.start >= case.start { "after" } else { "before" };
+                let apart = crate::anomaly::units::span_in_words(apart);
+                best = Some((key, format!("{}: {reason}, {apart} {when} the first", case_label(anomaly))));
+            }
+        }
+        if let Some(((_, _, number), reason)) = best {
+            if let Some(case) = self.memory.cases.get_mut(&number) {
+                case.join(&self.settings, Arc::clone(anomaly), reason, time);
+            }
+            return number;
+        }
+        self.make_room();
+        let number = self.memory.next_case;
+        self.memory.next_case += 1;
+        let case = Case::new(&self.settings, Arc::clone(anomaly), time);
+        self.memory.cases.insert(number, case);
+        number
+    }
+
+    fn link(&self, graph: &Graph, case: &Case, service: &ServiceKey) -> Option<(u32, String)> {
+        let links = case
+            .services
+            .iter()
+            .filter_map(|old| graph.link(&self.memory.history, old, service, self.settings.max_distance));
+        links.min_by_key(|link| link.distance).map(|link| (link.distance, link.reason))
+    }
+
+    /// Drops the candidate that was quiet longest if there are too many.
+    fn make_room(&mut self) {
+        let candidates = || self.memory.cases.iter().filter(|(_, case)| !case.is_open());
+        if candidates().count() >= self.settings.max_candidates.max(1) {
+            let quiet = candidates().min_by_key(|(number, case)| (case.latest, **number)).map(|(number, _)| *number);
+            if let Some(number) = quiet {
+                self.drop_case(number);
+                self.memory.left_out.candidates += 1;
+            }
+        }
+    }
+
+    /// Takes a group out; what is left of its anomalies is grouped anew when they are told again.
+    fn drop_case(&mut self, number: u64) -> Option<Case> {
+        self.memory.held.retain(|_, held| held.case != number);
+        self.memory.cases.remove(&number)
+    }
+
+    /// Moves clocks on, opens what is corroborated, merges what became connected, and tells what changed.
+    pub(super) fn advance(&mut self, graph: &Graph, now: UnixNanos, changes: &mut Vec<Event>) {
+        if self.memory.cases.is_empty() {
+            return;
+        }
+        let services = &self.memory.services;
+        let lapse = self.settings.lapse_nanos;
+        for case in self.memory.cases.values_mut() {
+            let clocks = case.services.iter().filter_map(|service| Some(services.get(service)?.clock(now)));
+            let clock = case.clock.max(clocks.max().unwrap_or_default());
+            // Now and then all groups are compared anew, because the graph learns.
+            case.regroup |= clock.0 / REGROUP_NANOS != case.clock.0 / REGROUP_NANOS;
+            case.clock = clock;
+            let speaks = |service: &ServiceKey| {
+                services.get(service).is_some_and(|known| known.clock(now).since(known.last_end) <= lapse)
+            };
+            case.going_on.retain(|_, (service, _)| speaks(service));
+        }
+        self.merge(graph, changes);
+        self.open(graph, changes);
+        self.merge(graph, changes);
+        self.memory.cases.values_mut().for_each(|case| case.regroup = false);
+        self.tell_updates(graph, changes);
+        let join = self.settings.join_nanos;
+        let gone = self.memory.cases.iter().filter(|(_, case)| {
+            !case.is_open() && case.going_on.is_empty() && case.clock.since(case.latest.max(case.latest_start)) > join
+        });
+        for number in gone.map(|(number, _)| *number).collect::<Vec<_>>() {
+            self.drop_case(number);
+        }
+    }
+
+    /// Opens or reopens corroborated candidates, the oldest first.
+    fn open(&mut self, graph: &Graph, changes: &mut Vec<Event>) {
+        let candidates: Vec<u64> =
+            self.memory.cases.iter().filter(|(_, case)| !case.is_open()).map(|(number, _)| *number).collect();
+        for number in candidates {
+            let Some(case) = self.memory.cases.get(&number) else { continue };
+            let services = &self.memory.services;
+            let clock_of = |service: &ServiceKey| services.get(service).map(|known| (known.last_end, known.step));
+            let earlier = self.earlier(case);
+            let corroboration = case.corroboration(&self.settings, clock_of);
+            let same_series = earlier.is_some_and(|(_, same_series)| same_series);
+            let reason = match (corroboration, same_series && case.severity >= Severity::Warning) {
+                (Some(reason), _) => format!("opened because {reason}"),
+                (None, true) => "reopened because the same series is odd again".to_owned(),
+                (None, false) => continue,
+            };
+            if self.memory.cases.values().filter(|case| case.is_open()).count() >= self.settings.max_open {
+                self.memory.left_out.incidents += 1;
+                continue;
+            }
+            let revived = earlier.and_then(|(place, _)| {
+                let (incident, mut old) = self.memory.recent.get(place).cloned()?;
+                // It may be opened again only once; its record of the earlier time stays.
+                old.signatures.clear();
+                old.services.clear();
+                if let Some((_, kept)) = self.memory.recent.get_mut(place) {
+                    *kept = old;
+                }
+                Some(incident)
+            });
+            let Some(case) = self.memory.cases.get_mut(&number) else { continue };
+            case.reasons.push(reason);
+            case.opened = Some(case.clock);
+            case.first_opened = Some(case.clock);
+            case.changed = true;
+            let change = match revived {
+                Some(old) => {
+                    case.id = old.id;
+                    case.reopened = old.reopened + 1;
+                    case.previous_trace = Some((old.trace_id, old.root_span_id));
+                    IncidentChange::Reopened
+                }
+                None => IncidentChange::Opened,
+            };
+            self.look(number, graph);
+            self.tell_incident(number, change, changes);
+        }
+    }
+
+    /// A closed incident that a candidate would bring back, and whether the same series do: one of its services had the same
+    /// series in it, or all of its services were in it.
+    fn earlier(&self, case: &Case) -> Option<(usize, bool)> {
+        let recent = self.memory.recent.iter().enumerate().rev().filter(|(_, (incident, _))| {
+            let closed = incident.closed.unwrap_or_default();
+            incident.state == IncidentState::Resolved && case.start.since(closed) <= self.settings.reopen_nanos
+        });
+        let mut same_services = None;
+        for (place, (_, old)) in recent {
+            if case.signatures.iter().any(|signature| old.signatures.contains(signature)) {
+                return Some((place, true));
+            }
+            if same_services.is_none() && !old.services.is_empty() && case.services.is_subset(&old.services) {
+                same_services = Some((place, false));
+            }
+        }
+        same_services
+    }
+
+    /// Lets connected groups become one. Candidates go silently; an open one says so.
+    fn merge(&mut self, graph: &Graph, changes: &mut Vec<Event>) {
+        let numbers: Vec<u64> = self.memory.cases.keys().copied().collect();
+        for (index, &first) in numbers.iter().enumerate() {
+            for &second in &numbers[index + 1..] {
+                let (Some(a), Some(b)) = (self.memory.cases.get(&first), self.memory.cases.get(&second)) else {
+                    continue;
+                };
+                if !(a.regroup || b.regroup) {
+                    continue;
+                }
+                // The one that opened first stays; candidates come after all that are open.
+                let order = |case: &Case, number: u64| (case.first_opened.is_none(), case.first_opened, number);
+                let (stays, goes) = if order(a, first) <= order(b, second) { (first, second) } else { (second, first) };
+                let (Some(into), Some(from)) = (self.memory.cases.get(&stays), self.memory.cases.get(&goes)) else {
+                    continue;
+                };
+                let apart = match (into.first_opened, from.first_opened) {
+                    (Some(into), Some(from)) => from.since(into),
+                    (Some(into), None) => from.clock.since(into),
+                    _ => 0,
+                };
+                if apart > self.settings.merge_nanos || !into.is_near(&self.settings, from.start) {
+                    continue;
+                }
+                let link = from.services.iter().filter_map(|service| self.link(graph, into, service)).min();
+                let Some((_, reason)) = link else { continue };
+                self.take_in(graph, stays, goes, &reason, changes);
+            }
+        }
+    }
+
+    fn take_in(&mut self, graph: &Graph, stays: u64, goes: u64, reason: &str, changes: &mut Vec<Event>) {
+        let Some(from) = self.memory.cases.remove(&goes) else { return };
+        for held in self.memory.held.values_mut().filter(|held| held.case == goes) {
+            held.case = stays;
+        }
+        let Some(into) = self.memory.cases.get_mut(&stays) else { return };
+        into.absorb(&self.settings, &from, &format!("merged because {reason}"));
+        into.clock = into.clock.max(from.clock);
+        let into_id = into.id;
+        if from.is_open() {
+            self.look(stays, graph);
+            let incident = from.incident(IncidentState::Merged, Some(from.clock), Some(into_id));
+            self.close(from, incident, IncidentChange::Merged, changes);
+            self.tell_incident(stays, IncidentChange::Updated, changes);
+        }
+    }
+
+    /// Looks into an incident.
+    fn look(&mut self, number: u64, graph: &Graph) {
+        let Some(case) = self.memory.cases.get(&number) else { return };
+        let memory = &self.memory;
+        let view = View {
+            settings: &self.settings,
+            services: &memory.services,
+            history: &memory.history,
+            join: &memory.join,
+            graph,
+        };
+        let findings = view.look(case);
+        if let Some(case) = self.memory.cases.get_mut(&number) {
+            case.findings = findings;
+            case.looked = case.clock;
+            case.changed = false;
+        }
+    }
+
+    /// Looks again into open incidents that changed, or whose first minutes are now complete, and tells what is news.
+    fn tell_updates(&mut self, graph: &Graph, changes: &mut Vec<Event>) {
+        let settled = super::cause::AFTER_NANOS + self.settings.trace_age_nanos;
+        let numbers: Vec<u64> =
+            self.memory.cases.iter().filter(|(_, case)| case.is_open()).map(|(number, _)| *number).collect();
+        for number in numbers {
+            let Some(case) = self.memory.cases.get(&number) else { continue };
+            let worse = case.severity > case.told.severity;
+            let due = case.clock.since(case.looked) >= self.settings.update_every_nanos;
+            let young = case.looked.since(case.start) < 2 * settled;
+            if !(worse || due && (case.changed || young)) {
+                continue;
+            }
+            self.look(number, graph);
+            let Some(case) = self.memory.cases.get(&number) else { continue };
+            let told = &case.told;
+            let cause = case.findings.causes.first().map(|cause| &cause.service);
+            let news = worse
+                || case.services.len() > told.services
+                || case.anomaly_count > told.anomalies
+                || cause != told.cause.as_ref();
+            if news {
+                self.tell_incident(number, IncidentChange::Updated, changes);
+            }
+        }
+    }
+
+    fn tell_incident(&mut self, number: u64, change: IncidentChange, changes: &mut Vec<Event>) {
+        let Some(case) = self.memory.cases.get_mut(&number) else { return };
+        case.told = Told {
+            time: case.clock,
+            severity: case.severity,
+            services: case.services.len(),
+            anomalies: case.anomaly_count,
+            cause: case.findings.causes.first().map(|cause| cause.service.clone()),
+        };
+        let incident = Arc::new(case.incident(case.state(), None, None));
+        changes.push(Event::Incident { change, time: case.clock, incident });
+    }
+
+    /// Sends an anomaly's event, with the incident that holds it by now.
+    pub(super) fn tell(&mut self, telling: Telling) {
+        let Telling { change, time, anomaly, case, prediction } = telling;
+        let held = self.memory.held.get(&anomaly.id).map(|held| held.case).or(case);
+        let case = held.and_then(|number| self.memory.cases.get(&number)).filter(|case| case.is_open());
+        let incident: Option<(IncidentId, [u8; 16], [u8; 8])> = case.map(|case| {
+            let (trace_id, span_id) = super::trace::trace_ids(case.id, case.reopened);
+            (case.id, trace_id, span_id)
+        });
+        self.events.push_back(Event::Anomaly { change, time, anomaly: Arc::clone(&anomaly), incident });
+        if let Some(change) = prediction {
+            self.events.push_back(Event::Prediction { change, time, anomaly, incident });
+        }
+    }
+
+    /// Resolves incidents whose anomalies ended and that were quiet for long enough.
+    pub(super) fn close_quiet(&mut self, graph: &Graph, changes: &mut Vec<Event>) {
+        let quiet = self.settings.quiet_nanos;
+        let over = self
+            .memory
+            .cases
+            .iter()
+            .filter(|(_, case)| case.is_open() && !case.goes_on() && case.clock.since(case.latest) >= quiet);
+        let numbers: Vec<u64> = over.map(|(number, _)| *number).collect();
+        if numbers.is_empty() {
+            return;
+        }
+        for number in numbers {
+            self.look(number, graph);
+            let Some(case) = self.drop_case(number) else { continue };
+            let incident = case.incident(IncidentState::Resolved, Some(case.clock), None);
+            self.close(case, incident, IncidentChange::Resolved, changes);
+        }
+    }
+
+    /// Tells that an incident is over, sends its trace, and remembers it.
+    fn close(&mut self, case: Case, incident: Incident, change: IncidentChange, changes: &mut Vec<Event>) {
+        let told = Arc::new(incident.clone());
+        changes.push(Event::Incident { change, time: case.clock, incident: Arc::clone(&told) });
+        changes.push(Event::Trace { incident: told });
+        self.memory.recent.push_back((incident, case));
+        while self.memory.recent.len() > self.settings.max_recent.max(1) {
+            self.memory.recent.pop_front();
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a person reads about an incident: its title and the one sentence that says it all.
+
+use crate::{
+    anomaly::{
+        units::{clock, format_value, span_in_words},
+        words::{cut, series_label, shown_unit, template_text},
+    },
+    event::{Anomaly, LogCluster, RootCause},
+    time::UnixNanos,
+    window::{SeriesKind, ServiceKey},
+};
+use std::sync::Arc;
+
+/// A log group below this share of the error records is not worth a mention.
+const TELLING_SHARE: f64 = 0.2;
+
+/// Everything the sentence speaks of.
+#[derive(Debug)]
+pub(super) struct Story<'a> {
+    /// The anomaly that stands for the incident.
+    pub(super) lead: &'a Anomaly,
+    pub(super) services: usize,
+    pub(super) cause: Option<&'a RootCause>,
+    pub(super) version: Option<&'a (ServiceKey, Arc<str>, Arc<str>, UnixNanos)>,
+    pub(super) logs: &'a [LogCluster],
+}
+
+/// The anomaly that stands for an incident: of the root cause if it has one; what users feel before what they don't; the worst;
+/// the first.
+pub(super) fn lead<'a>(
+    anomalies: impl Iterator<Item = &'a Anomaly>,
+    cause: Option<&ServiceKey>,
+) -> Option<&'a Anomaly> {
+    anomalies.max_by(|a, b| {
+        let felt = |anomaly: &Anomaly| match anomaly.series.kind {
+            // The service as a whole before one of its operations.
+            SeriesKind::SpanDuration | SeriesKind::SpanErrors => {
+                2 + i32::from(anomaly.series.attribute("span.name").is_none())
+            }
+            SeriesKind::Quantile | SeriesKind::SpanRate => 1,
+            _ => 0,
+        };
+        let key = |anomaly: &Anomaly| {
+            (Some(&anomaly.service) == cause, anomaly.severity, anomaly.kind.as_ref() != "missing_data", felt(anomaly))
+        };
+        key(a).cmp(&key(b)).then(a.surprise.total_cmp(&b.surprise)).then_with(|| (b.start, b.id).cmp(&(a.start, a.id)))
+    })
+}
+
+/// A few words, without numbers that change.
+pub(super) fn title(story: &Story<'_>) -> String {
+    let lead = story.lead;
+    let what = match (&*lead.kind, lead.series.kind) {
+        _ if lead.forecast.is_some() => format!("{} is about to reach its limit", series_label(&lead.series)),
+        ("new_log_pattern", SeriesKind::LogTemplate) => {
+            format!("new log pattern '{}'", cut(&template_text(&lead.series), 60))
+        }
+        ("missing_data", _) => format!("{} is missing", series_label(&lead.series)),
+        _ => match direction(lead) {
+            Some(true) => format!("{} is high", series_label(&lead.series)),
+            Some(false) => format!("{} is low", series_label(&lead.series)),
+            None => format!("{} is unusual", series_label(&lead.series)),
+        },
+    };
+    let others = story.services.saturating_sub(1);
+    match others {
+        0 => format!("{}: {what}", lead.service),
+        1 => format!("{}: {what}, 1 more service affected", lead.service),
+        _ => format!("{}: {what}, {others} more services affected", lead.service),
+    }
+}
+
+/// Whether it is above what was expected.
+fn direction(anomaly: &Anomaly) -> Option<bool> {
+    let observed = anomaly.observed?;
+    let expected = anomaly.expected.or_else(|| Some((anomaly.lower? + anomaly.upper?) / 2.0))?;
+    (observed != expected).then_some(observed > expected)
+}
+
+/// The sentence.
+pub(super) fn sentence(story: &Story<'_>) -> String {
+    let lead = story.lead;
+    let service = &lead.service;
+    let (label, unit) = (series_label(&lead.series), shown_unit(&lead.series));
+    let at = clock(lead.start);
+    let value = |value: f64| format_value(value, unit);
+    let mut text = match (&*lead.kind, lead.series.kind) {
+        ("new_log_pattern", SeriesKind::LogTemplate) => {
+            format!("{service} logs the new pattern '{}' since {at}", template_text(&lead.series))
+        }
+        ("missing_data", _) => format!("{service} stopped reporting {label} at {at}"),
+        _ => match (lead.forecast, lead.observed, lead.expected) {
+            (Some(forecast), ..) => format!(
+                "{service} {label} will reach {} at {} (80 % sure of {} to {})",
+                value(forecast.limit),
+                clock(forecast.reaches),
+                clock(forecast.earliest),
+                clock(forecast.latest)
+            ),
+            (None, Some(observed), Some(expected)) if observed != expected => {
+                let verb = if observed > expected { "rose" } else { "fell" };
+                format!("{service} {label} {verb} from {} to {} at {at}", value(expected), value(observed))
+            }
+            (None, Some(observed), _) => format!("{service} {label} is {} since {at}", value(observed)),
+            (None, None, _) => format!("{service} {label} is unusual since {at}"),
+        },
+    };
+    if let Some((changed, _, new, when)) = story.version {
+        let of = if changed == service { String::new() } else { format!("{changed} ") };
+        match lead.start >= *when {
+            true => text.push_str(&format!(", {} after {of}version {new}", span_in_words(lead.start.since(*when)))),
+            false => text.push_str(&format!(", {} before {of}version {new}", span_in_words(when.since(lead.start)))),
+        }
+    }
+    let telling = story.logs.iter().filter(|cluster| cluster.share >= TELLING_SHARE);
+    let telling = telling.max_by(|a, b| {
+        (a.service == *service)
+            .cmp(&(b.service == *service))
+            .then(a.share.total_cmp(&b.share))
+            .then(b.text.cmp(&a.text))
+    });
+    if let Some(cluster) = telling {
+        let whose = if cluster.service == *service { "its".to_owned() } else { format!("{}'s", cluster.service) };
+        let percent = (cluster.share * 100.0).round();
+        text.push_str(&format!("; {percent} % of {whose} error logs are '{}'", cut(&cluster.text, 80)));
+    }
+    if let Some(cause) = story.cause.filter(|cause| cause.service != *service) {
+        text.push_str(&format!("; it probably started in {}", cause.service));
+    }
+    let plural = if story.services == 1 { "" } else { "s" };
+    text.push_str(&format!("; {} service{plural} affected.", story.services));
+    text
+}
