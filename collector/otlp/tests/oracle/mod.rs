@@ -127,18 +127,16 @@ fn resource(resource: Option<&Resource>, facts: &mut Facts) {
     let attributes = resource.map_or(&[][..], |resource| &resource.attributes);
     facts.line(("resource", listed(attributes)));
     let last = |wanted: &str| {
-        let texts = attributes.iter().filter(|pair| pair.key == wanted).filter_map(|pair| {
-            match pair.value.as_ref()?.value.as_ref()? {
-                Value::StringValue(text) => Some(text.as_str()),
-                _ => None,
-            }
-        });
-        texts.last().unwrap_or_default()
+        let text = |pair: &'_ KeyValue| match pair.value.clone()?.value? {
+            Value::StringValue(text) if pair.key == wanted => Some(text),
+            _ => None,
+        };
+        attributes.iter().rev().find_map(text).unwrap_or_default()
     };
     let name = last("service.name");
     facts
         .services
-        .push(ServiceKey::new(last("service.namespace"), if name.is_empty() { "unknown_service" } else { name }));
+        .push(ServiceKey::new(&last("service.namespace"), if name.is_empty() { "unknown_service" } else { &name }));
 }
 
 fn scope(scope: Option<&InstrumentationScope>, facts: &mut Facts) {
