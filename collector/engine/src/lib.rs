@@ -8,17 +8,17 @@ pub mod anomaly;
 pub mod event;
 pub mod facts;
 pub mod incident;
-#[expect(dead_code, reason = "used by the part that takes telemetry in")]
+pub mod ingest;
 mod lru;
 pub mod quality;
 pub mod router;
 pub mod saved;
 pub mod shard;
 pub mod signal;
+pub mod templates;
 pub mod ticks;
 pub mod time;
 pub mod verdict;
 pub mod window;
-pub mod templates;
 
 pub use time::UnixNanos;

@@ -104,6 +104,19 @@ impl<T> LruSlab<T> {
             .filter_map(|(index, node)| Some((Slot { index, generation: node.generation }, node.value.as_mut()?)))
     }
 
+    /// Whether the parts fit together, after they were read from bytes.
+    pub(crate) fn is_whole(&self) -> bool {
+        let valid =
+            |index: u32| index == NONE || self.nodes.get(index as usize).is_some_and(|node| node.value.is_some());
+        let free = self.nodes.iter().filter(|node| node.value.is_none()).count();
+        let links = self.nodes.iter().filter(|node| node.value.is_some());
+        free == self.free.len()
+            && self.free.iter().all(|&index| self.nodes.get(index as usize).is_some_and(|node| node.value.is_none()))
+            && links.fold(true, |whole, node| whole && valid(node.newer) && valid(node.older))
+            && valid(self.newest)
+            && valid(self.oldest)
+    }
+
     /// One more than the largest index in use so far.
     pub(crate) fn capacity(&self) -> usize {
         self.nodes.len()
