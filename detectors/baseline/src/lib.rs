@@ -9,13 +9,9 @@
 //! State: at most 800 bytes a series.
 
 mod config;
-mod noise;
 mod profile;
 mod run;
 mod series;
-mod tail;
-#[cfg(test)]
-mod testing;
 #[cfg(test)]
 mod tests;
 mod words;

@@ -1,9 +1,10 @@
 //! Owns the model of one series: what is expected of it now, and how surprising what it does is.
 
-use crate::{Config, noise, profile::Profile, run::Run, tail::Tail};
+use crate::{Config, profile::Profile, run::Run};
 use foreshock_detector::{
     Kind, Row,
     math::{log10, sqrt},
+    stats::{Habit, Tail, noise_floor},
 };
 use serde::{Deserialize, Serialize};
 
@@ -119,7 +120,8 @@ impl Model {
         let expected = self.levels[self.season as usize].slow + offset;
         let residual = value - expected;
         let range = self.high - self.low;
-        let floor = noise::floor(kind, expected, self.magnitude, range, self.whole, count, moment.step);
+        let habit = Habit { level: expected, magnitude: self.magnitude, range, whole: self.whole, count };
+        let floor = noise_floor(kind, &habit, moment.step);
         let thin = match kind {
             Kind::Quantile | Kind::SpanDuration => sqrt(self.usual_count / count.max(1.0)).clamp(1.0, 4.0),
             _ => 1.0,

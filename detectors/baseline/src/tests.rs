@@ -1,9 +1,9 @@
 //! Tests of the detector's behaviour on synthetic days.
 
-use crate::{Baseline, testing::Noise};
+use crate::Baseline;
 use foreshock_detector::{
     Finding, Kind, Severity, Verdict,
-    testkit::{Driver, STEP_NS},
+    testkit::{Driver, Noise, STEP_NS},
 };
 
 const STEP: f64 = 10.0;

@@ -74,6 +74,7 @@
 pub mod log;
 mod model;
 mod series_map;
+pub mod stats;
 pub mod testkit;
 mod verdict;
 mod window;

@@ -41,7 +41,7 @@ impl<M> SeriesMap<M> {
             let known = self.open.remove(&series.id).filter(|(before, _)| before.kind == series.kind);
             let value = match known {
                 Some((_, value)) => value,
-                None => match self.waiting.remove(&key(series)) {
+                None => match self.waiting.remove(&series.fingerprint()) {
                     Some(value) => value,
                     None if self.open.len() + self.waiting.len() >= self.limit
                         && self.waiting.pop_first().is_none() =>
@@ -82,7 +82,7 @@ impl<M: Serialize> Serialize for SeriesMap<M> {
     /// A map from hash to value, in the order of the hashes.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut all: BTreeMap<u64, &M> = self.waiting.iter().map(|(key, value)| (*key, value)).collect();
-        all.extend(self.open.values().rev().map(|(series, value)| (key(series), value)));
+        all.extend(self.open.values().rev().map(|(series, value)| (series.fingerprint(), value)));
         all.serialize(serializer)
     }
 }
@@ -92,33 +92,6 @@ impl<'de, M: Deserialize<'de>> Deserialize<'de> for SeriesMap<M> {
         let waiting = BTreeMap::deserialize(deserializer)?;
         Ok(Self { open: BTreeMap::new(), limit: waiting.len(), waiting })
     }
-}
-
-/// FNV-1a with 64 bits (<http://www.isthe.com/chongo/tech/comp/fnv/>) over name, kind and attributes.
-fn key(series: &Series) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut feed = |text: &str| {
-        // 0xff never stands in UTF-8, so it parts the texts.
-        for byte in text.bytes().chain([0xff]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    };
-    feed(&series.name);
-    feed(match series.kind {
-        crate::Kind::Gauge => "g",
-        crate::Kind::Rate => "r",
-        crate::Kind::Quantile => "q",
-        crate::Kind::SpanRate => "sr",
-        crate::Kind::SpanErrors => "se",
-        crate::Kind::SpanDuration => "sd",
-        crate::Kind::LogTemplate => "lt",
-        crate::Kind::LogSeverity => "ls",
-    });
-    for (name, value) in &series.attributes {
-        feed(name);
-        feed(value);
-    }
-    hash
 }
 
 #[cfg(test)]

@@ -185,6 +185,46 @@ impl<D: Detector> Driver<D> {
     }
 }
 
+/// Seeded noise: a small generator (SplitMix64, Steele, Lea and Flood 2014).
+#[derive(Clone, Debug)]
+pub struct Noise(u64);
+
+impl Noise {
+    /// The same seed gives the same numbers.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Evenly between 0 and 1.
+    pub fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((x ^ (x >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Normally distributed around 0 with deviation 1 (Box and Muller 1958).
+    pub fn normal(&mut self) -> f64 {
+        let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.uniform()));
+        radius * libm::cos(std::f64::consts::TAU * self.uniform())
+    }
+
+    /// Poisson distributed around `mean`.
+    pub fn poisson(&mut self, mean: f64) -> f64 {
+        if mean > 200.0 {
+            return libm::round(mean + libm::sqrt(mean) * self.normal()).max(0.0);
+        }
+        let (limit, mut product, mut count) = (libm::exp(-mean), self.uniform(), 0.0);
+        while product > limit {
+            product *= self.uniform();
+            count += 1.0;
+        }
+        count
+    }
+}
+
 /// Checks a verdict against the contract in `wit/detector.wit`, with `open` the series that are open after the window.
 ///
 /// # Errors

@@ -44,6 +44,35 @@ impl Series {
     pub fn attribute(&self, key: &str) -> Option<&str> {
         self.attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
+
+    /// A hash of name, kind and attributes: the same in every process, so that it finds a series again after a restart.
+    /// FNV-1a with 64 bits (<http://www.isthe.com/chongo/tech/comp/fnv/>).
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let mut feed = |text: &str| {
+            // 0xff never stands in UTF-8, so it parts the texts.
+            for byte in text.bytes().chain([0xff]) {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        };
+        feed(&self.name);
+        feed(match self.kind {
+            Kind::Gauge => "g",
+            Kind::Rate => "r",
+            Kind::Quantile => "q",
+            Kind::SpanRate => "sr",
+            Kind::SpanErrors => "se",
+            Kind::SpanDuration => "sd",
+            Kind::LogTemplate => "lt",
+            Kind::LogSeverity => "ls",
+        });
+        for (name, value) in &self.attributes {
+            feed(name);
+            feed(value);
+        }
+        hash
+    }
 }
 
 /// What one service did in one window of time.

@@ -12,7 +12,7 @@ const FIRST: Tail = Tail { threshold: 2.5, excess: 0.6, seen: 0, beyond: 0 };
 /// An estimate of the upper tail of a stream of normalised residuals: exponential beyond a slowly moving high quantile
 /// (peaks over threshold; Pickands 1975, with shape 0). 16 bytes.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Tail {
+pub struct Tail {
     threshold: f32,
     /// Mean of what lies beyond the threshold.
     excess: f32,
@@ -28,12 +28,14 @@ impl Default for Tail {
 
 impl Tail {
     /// The first guess for means of several values, which are nearer to normal than the values.
-    pub(crate) fn of_means() -> Self {
+    #[must_use]
+    pub fn of_means() -> Self {
         Self { threshold: 2.2, excess: 0.45, ..FIRST }
     }
 
     /// `-log10` of the probability that a normal residual is at least `z`; 0 for a `z` on the other side.
-    pub(crate) fn surprise(&self, z: f64) -> f64 {
+    #[must_use]
+    pub fn surprise(&self, z: f64) -> f64 {
         let (threshold, excess) = (f64::from(self.threshold), f64::from(self.excess));
         let surprise = if z <= 0.0 {
             0.0
@@ -45,14 +47,15 @@ impl Tail {
         surprise.min(16.0)
     }
 
-    /// The residual whose surprise is `surprise`, which is at least [`TAIL_SURPRISE`].
-    pub(crate) fn residual(&self, surprise: f64) -> f64 {
+    /// The residual whose surprise is `surprise`; the tail's threshold where that is below 1.7.
+    #[must_use]
+    pub fn residual(&self, surprise: f64) -> f64 {
         let beyond = (surprise - TAIL_SURPRISE).max(0.0) * std::f64::consts::LN_10;
         f64::from(self.threshold) + beyond * f64::from(self.excess)
     }
 
     /// Learns one residual; `weight` from 0 to 1 says how far it is trusted.
-    pub(crate) fn learn(&mut self, z: f64, weight: f64) {
+    pub fn learn(&mut self, z: f64, weight: f64) {
         let (threshold, excess) = (f64::from(self.threshold), f64::from(self.excess));
         let pace = if self.seen < 200 { 0.3 } else { 0.1 };
         let hit = z > threshold;
@@ -77,7 +80,7 @@ mod tests {
     #[test]
     fn normal_noise_is_calibrated() {
         let mut tail = Tail::default();
-        let mut noise = crate::testing::Noise::new(7);
+        let mut noise = crate::testkit::Noise::new(7);
         let mut over = [0_u32; 3];
         for i in 0..200_000 {
             let z = noise.normal();

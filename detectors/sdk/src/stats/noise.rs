@@ -1,6 +1,6 @@
 //! Owns how much of a series' movement counting alone explains, and how small a movement is worth looking at.
 
-use foreshock_detector::{Kind, math::sqrt};
+use crate::{Kind, math::sqrt};
 
 /// Movements below this share of the level are never odd: nobody acts on them.
 const RELATIVE_FLOOR: f64 = 0.02;
@@ -9,9 +9,25 @@ const GAUGE_FLOOR: f64 = 0.01;
 /// The same as a share of the range that was seen.
 const RANGE_FLOOR: f64 = 0.01;
 
-/// The standard deviation that a quiet series of this kind has at least, around `level`, when it rests on `count` spans or
-/// points in a window of `step` seconds; `range` is how far it was seen to move.
-pub(crate) fn floor(kind: Kind, level: f64, magnitude: f64, range: f64, whole: bool, count: f64, step: f64) -> f64 {
+/// What a series looks like, for [`noise_floor`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Habit {
+    /// Where it is expected.
+    pub level: f64,
+    /// The mean of its absolute values.
+    pub magnitude: f64,
+    /// How far it was seen to move: largest less smallest value.
+    pub range: f64,
+    /// Whether all its values were whole numbers.
+    pub whole: bool,
+    /// How many spans or points a window of it has.
+    pub count: f64,
+}
+
+/// The standard deviation that a series of this kind has at least in windows of `step` seconds, above 0.
+#[must_use]
+pub fn noise_floor(kind: Kind, habit: &Habit, step: f64) -> f64 {
+    let Habit { level, magnitude, range, whole, count } = *habit;
     let relative = if kind == Kind::Gauge { GAUGE_FLOOR } else { RELATIVE_FLOOR };
     let floor = (relative * level.abs()).max(RANGE_FLOOR * range);
     let counting = match kind {
