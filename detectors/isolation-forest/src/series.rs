@@ -1,0 +1,205 @@
+//! Owns the model of one series: its recent values, its forest, and how surprising a path length is.
+
+use crate::{
+    Config,
+    features::{NAMES, ROLLING, Scale, features},
+    forest::{FEATURES, Forest, Random, Row},
+};
+use foreshock_detector::{
+    Kind,
+    math::{log1p, log10, sqrt},
+    stats::{Habit, Tail, noise_floor},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Values are kept as `f32`; larger ones are cut to this.
+const LARGEST: f64 = 1e30;
+/// Path lengths of normal rows differ by at least this much.
+const LEAST_SPREAD: f64 = 0.3;
+/// Of a series that is odd, only every so many windows are learned.
+const ODD_LEARNING: u32 = 8;
+
+/// All that is known of one series: the forest (12 KB with 64 trees) and 4 bytes a kept window.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Model {
+    values: VecDeque<f32>,
+    usual_count: f64,
+    whole: bool,
+    learned: u32,
+    /// Windows learned since the forest was grown.
+    since_grown: u32,
+    grown: u32,
+    forest: Forest,
+    scale: Scale,
+    /// Median and spread of the training rows' path lengths.
+    path: (f64, f64),
+    tail: Tail,
+    pub(crate) run: Run,
+}
+
+/// How long the series has been odd.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Run {
+    odd: u32,
+    calm: u32,
+    refractory: u32,
+    told: bool,
+}
+
+/// What the model thinks of one window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Opinion {
+    pub(crate) score: f64,
+    /// Mean of the windows before.
+    pub(crate) expected: f64,
+    /// Usual values.
+    pub(crate) usual: (f64, f64),
+    /// The feature that sets it apart most.
+    pub(crate) telling: &'static str,
+}
+
+impl Model {
+    pub(crate) fn new() -> Self {
+        Self { whole: true, ..Self::default() }
+    }
+
+    /// Whether the forest should be grown (again) now.
+    pub(crate) fn is_due(&self, config: &Config) -> bool {
+        let rows = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
+        if self.grown == 0 {
+            return rows >= config.minimum_samples;
+        }
+        // Young forests are replaced sooner: at twice the windows they were grown on.
+        self.since_grown >= config.retrain_every.min(self.learned / 2)
+    }
+
+    /// Grows the forest on the windows kept.
+    pub(crate) fn train(&mut self, config: &Config, kind: Kind, step: f64, seed: u64) {
+        let values = self.values.make_contiguous();
+        let floor = floor(kind, values, self.usual_count, self.whole, step);
+        let rows: Vec<[f64; FEATURES]> = (ROLLING.min(values.len())..values.len())
+            .map(|i| features(&values[..i], f64::from(values[i]), floor))
+            .collect();
+        let (scale, margins) = Scale::learn(&rows, floor);
+        let bytes: Vec<Row> = rows.iter().map(|row| scale.quantise(row)).collect();
+        let mut random = Random(seed ^ u64::from(self.grown).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        self.forest = Forest::grow(&bytes, config.trees as usize, config.sample as usize, margins, &mut random);
+        self.scale = scale;
+
+        let paths: Vec<f64> = bytes.iter().map(|row| self.forest.path(row)).collect();
+        let mut sorted = paths.clone();
+        sorted.sort_by(f64::total_cmp);
+        let at =
+            |share: f64| sorted.get((share * sorted.len().saturating_sub(1) as f64) as usize).copied().unwrap_or(0.0);
+        // Shortest paths first: the share taken for anomalous is left out of what is normal.
+        let least = at(config.contamination);
+        self.path = (at(0.5), (at(0.5) - at(0.16)).max(LEAST_SPREAD));
+        if self.grown == 0 {
+            self.tail = Tail::default();
+            for (path, row) in paths.iter().zip(&rows).filter(|(path, _)| **path >= least) {
+                self.tail.learn(self.distance(*path, row), 1.0);
+            }
+        }
+        self.grown = self.grown.saturating_add(1);
+        self.since_grown = 0;
+    }
+
+    /// Judges a window; `None` while warming up.
+    pub(crate) fn judge(&self, kind: Kind, value: f64, count: f64, step: f64) -> Option<Opinion> {
+        if !self.forest.is_whole() {
+            return None;
+        }
+        let value = value.clamp(-LARGEST, LARGEST);
+        let before: Vec<f32> = self.last();
+        let floor = floor(kind, &before, count, self.whole, step);
+        let seen = features(&before, value, floor);
+        let path = self.forest.path(&self.scale.quantise(&seen));
+        let expected = seen[2];
+        // What counting noise explains is not odd, however rare it was so far.
+        let outside = (self.scale.usual.0 - value).max(value - self.scale.usual.1);
+        let off = (value - expected).abs().max(outside);
+        let damping = (off / (4.0 * floor)).min(1.0);
+        let most = log10(f64::from(self.learned) + 1.0) + 4.0;
+        let score = (damping * self.tail.surprise(self.distance(path, &seen))).min(most).clamp(0.0, 16.0);
+        let telling = if score >= 2.0 { self.telling(&seen, path) } else { NAMES[0] };
+        Some(Opinion { score, expected, usual: self.scale.usual, telling })
+    }
+
+    /// Learns a window after it was judged.
+    pub(crate) fn learn(&mut self, config: &Config, kind: Kind, value: f64, count: f64, step: f64) {
+        if self.forest.is_whole() {
+            let before = self.last();
+            let floor = floor(kind, &before, count, self.whole, step);
+            let seen = features(&before, value.clamp(-LARGEST, LARGEST), floor);
+            let path = self.forest.path(&self.scale.quantise(&seen));
+            let trust = if self.run.odd > 2 { 0.01 } else { 1.0 };
+            self.tail.learn(self.distance(path, &seen), trust);
+        }
+        if self.run.told && !self.run.odd.is_multiple_of(ODD_LEARNING) {
+            return;
+        }
+        self.learned = self.learned.saturating_add(1);
+        self.since_grown = self.since_grown.saturating_add(1);
+        self.whole &= value == value.trunc();
+        self.usual_count += (count - self.usual_count) / f64::from(self.learned.min(360));
+        while self.values.len() >= config.training_window as usize {
+            self.values.pop_front();
+        }
+        self.values.push_back(value.clamp(-LARGEST, LARGEST) as f32);
+    }
+
+    /// By how many spreads the path of a row is shorter than the median. Paths can't get shorter than to the edge of what was
+    /// seen, so what lies far beyond is stretched.
+    fn distance(&self, path: f64, row: &[f64; FEATURES]) -> f64 {
+        (self.path.0 - path) / self.path.1 * (1.0 + log1p(self.scale.beyond(row)))
+    }
+
+    fn last(&self) -> Vec<f32> {
+        self.values.range(self.values.len().saturating_sub(ROLLING)..).copied().collect()
+    }
+
+    /// The feature that makes the path longest when it takes its median.
+    fn telling(&self, seen: &[f64; FEATURES], path: f64) -> &'static str {
+        let mut best = (path, 0);
+        for feature in 0..FEATURES {
+            let mut other = *seen;
+            other[feature] = self.scale.medians[feature];
+            let longer = self.forest.path(&self.scale.quantise(&other));
+            if longer > best.0 {
+                best = (longer, feature);
+            }
+        }
+        NAMES[best.1]
+    }
+}
+
+/// The smallest movement that matters around the recent values.
+fn floor(kind: Kind, values: &[f32], count: f64, whole: bool, step: f64) -> f64 {
+    let n = values.len().max(1) as f64;
+    let level = values.iter().map(|&value| f64::from(value)).sum::<f64>() / n;
+    let magnitude = values.iter().map(|&value| f64::from(value.abs())).sum::<f64>() / n;
+    let few = sqrt(1.0 + 4.0 / n);
+    few * noise_floor(kind, &Habit { level, magnitude, range: 0.0, whole, count }, step)
+}
+
+impl Run {
+    /// Takes the score of one window; says whether to tell.
+    pub(crate) fn step(&mut self, config: &Config, score: f64) -> bool {
+        if score >= config.threshold {
+            (self.odd, self.calm) = (self.odd.saturating_add(1), 0);
+            let needed = if self.refractory > 0 { 2 * config.persistence } else { config.persistence };
+            self.told |= self.odd >= needed;
+            return self.told;
+        }
+        self.refractory = self.refractory.saturating_sub(1);
+        if self.odd > 0 {
+            self.calm += 1;
+            if self.calm >= 2 {
+                *self =
+                    Self { refractory: if self.told { config.refractory } else { self.refractory }, ..Self::default() };
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,193 @@
+//! Tests of the detector's behaviour on synthetic hours.
+
+use crate::IsolationForest;
+use foreshock_detector::{
+    Finding, Kind,
+    testkit::{Driver, Noise},
+};
+
+/// One window of each of six series of different kinds and shapes: (value, count).
+fn calm(noise: &mut Noise, window: u32) -> [(f64, f64); 6] {
+    let load = 1.0 - 0.5 * ((8.0 + f64::from(window) / 360.0) / 24.0 * std::f64::consts::TAU).cos();
+    let calls = noise.poisson(200.0 * load).max(1.0);
+    let failed: f64 = (0..calls as u32).map(|_| f64::from(noise.uniform() < 0.002)).sum();
+    [
+        (calls / 10.0, calls),
+        (failed / calls, calls),
+        (0.1 * (0.85 + 0.15 * load) * (0.1 * noise.normal()).exp(), calls),
+        (5e8 + 1e7 * noise.normal(), 1.0),
+        (3.0, 1.0),
+        (1e8 + 4e6 * f64::from(window % 37), 1.0),
+    ]
+}
+
+struct Service {
+    driver: Driver<IsolationForest>,
+    ids: Vec<u32>,
+    noise: Noise,
+    window: u32,
+}
+
+impl Service {
+    fn new(seed: u64, config: &str) -> Self {
+        let mut driver = Driver::open(config).expect("the configuration is right");
+        let kinds = [Kind::SpanRate, Kind::SpanErrors, Kind::SpanDuration, Kind::Gauge, Kind::Gauge, Kind::Gauge];
+        let ids = kinds.iter().enumerate().map(|(k, kind)| driver.series(&format!("series.{k}"), *kind, &[])).collect();
+        Self { driver, ids, noise: Noise::new(seed), window: 0 }
+    }
+
+    /// So many windows; scores of each, and all findings with the window they were told in.
+    fn run(
+        &mut self,
+        windows: u32,
+        change: impl Fn(u32, &mut [(f64, f64); 6]),
+    ) -> (Vec<Vec<f64>>, Vec<(u32, Finding)>) {
+        let (mut scores, mut findings) = (Vec::new(), Vec::new());
+        for k in 0..windows {
+            let mut values = calm(&mut self.noise, self.window);
+            self.window += 1;
+            change(k, &mut values);
+            let rows: Vec<_> = self
+                .ids
+                .iter()
+                .zip(values)
+                .map(|(id, (value, count))| (*id, value, value, value, count as u64))
+                .collect();
+            let window = self.driver.window_of(&rows);
+            let verdict = self.driver.feed(&window).expect("the verdict keeps the contract");
+            scores.push(verdict.scores);
+            findings.extend(verdict.findings.into_iter().map(|finding| (k, finding)));
+        }
+        (scores, findings)
+    }
+}
+
+/// Calm hours are silent, and scores mean what they say: 3 is about one window in a thousand.
+#[test]
+fn calm_hours_are_silent() {
+    let (mut rows, mut high) = (0, [0; 2]);
+    for seed in 1..=4 {
+        let mut service = Service::new(seed, "{}");
+        let (scores, findings) = service.run(2_160, |_, _| {});
+        assert!(findings.is_empty(), "{} findings, first {:?}", findings.len(), findings.first());
+        for score in scores.iter().flatten().filter(|score| !score.is_nan()) {
+            rows += 1;
+            high[0] += usize::from(*score >= 2.0);
+            high[1] += usize::from(*score >= 3.0);
+        }
+    }
+    assert!(rows > 40_000);
+    assert!(high[0] < rows / 30 && high[1] < rows / 300, "{high:?} of {rows}");
+}
+
+/// A real outlier must score far above every normal window: a forest that never splits scores all of them alike.
+#[test]
+fn an_outlier_scores_far_above_the_rest() {
+    for (series, value, kind) in [
+        (0, 80.0, "spike"),
+        (1, 0.3, "spike"),
+        (2, 0.5, "spike"),
+        (3, 8e8, "spike"),
+        (4, 0.0, "dip"),
+        (5, 9e8, "spike"),
+    ] {
+        let mut service = Service::new(21, "{}");
+        let (scores, _) = service.run(700, |_, _| {});
+        let most = scores[100..].iter().map(|row| row[series]).fold(0.0, f64::max);
+        let (scores, findings) = service.run(12, |_, values| values[series].0 = value);
+        assert!(
+            scores[0][series] > 5.0 && scores[0][series] > most + 0.5,
+            "series {series}: {} after at most {most}",
+            scores[0][series]
+        );
+        let (delay, finding) =
+            findings.iter().find(|(_, finding)| finding.ids == [service.ids[series]]).expect("it was told");
+        assert!(*delay <= 2 && finding.kind == kind, "{delay} {finding:?}");
+        assert!(
+            findings.iter().all(|(_, finding)| finding.ids == [service.ids[series]]),
+            "only the odd series is told"
+        );
+    }
+}
+
+/// A series that has been constant must not alarm on a hair's breadth of noise.
+#[test]
+fn noise_on_a_constant_series_is_quiet() {
+    let mut service = Service::new(22, "{}");
+    service.run(400, |_, _| {});
+    let (scores, findings) = service.run(200, |k, values| values[4].0 = 3.0 + 1e-7 * f64::from(k % 5));
+    assert!(findings.is_empty());
+    assert!(scores.iter().all(|row| row[4] < 3.0));
+}
+
+/// Nothing is said before there are enough windows, then something is said of each.
+#[test]
+fn scores_begin_after_the_minimum() {
+    let mut service = Service::new(23, r#"{"minimum_samples":40}"#);
+    let (scores, _) = service.run(60, |_, _| {});
+    assert!(scores[..40].iter().flatten().all(|score| score.is_nan()));
+    assert!(scores[41..].iter().flatten().all(|score| !score.is_nan()));
+}
+
+/// The documented size of the state of one series.
+#[test]
+fn the_state_is_bounded() {
+    let mut service = Service::new(24, "{}");
+    service.run(900, |_, _| {});
+    let bytes = service.driver.snapshot().expect("saved").bytes.len();
+    assert!(bytes <= 6 * 15_500, "{bytes} bytes");
+}
+
+mod properties {
+    use super::*;
+    use foreshock_detector::Verdict;
+    use proptest::prelude::*;
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            Just(0.0),
+            Just(1.0),
+            -1e3..1e3_f64,
+            Just(f64::MAX),
+            Just(f64::MIN),
+            Just(f64::MIN_POSITIVE),
+            proptest::num::f64::NORMAL,
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever the numbers and gaps, verdicts keep the contract, and a restart changes no later answer.
+        #[test]
+        fn any_windows_are_judged_alike_after_a_restart(
+            rows in proptest::collection::vec(proptest::collection::vec(proptest::option::of((value(), 1_u64..1_000)), 3), 1..160),
+            restart in 0_usize..160,
+        ) {
+            let config = r#"{"minimum_samples":32,"training_window":64,"retrain_every":20,"trees":16}"#;
+            let mut one = Driver::<IsolationForest>::open(config).expect("opens");
+            let mut two = Driver::<IsolationForest>::open(config).expect("opens");
+            let kinds = [Kind::Gauge, Kind::SpanErrors, Kind::SpanDuration];
+            let open = |driver: &mut Driver<IsolationForest>| -> Vec<u32> {
+                kinds.iter().enumerate().map(|(k, kind)| driver.series(&k.to_string(), *kind, &[])).collect()
+            };
+            let ids = open(&mut one);
+            let mut other = open(&mut two);
+            for (k, row) in rows.iter().enumerate() {
+                if k == restart {
+                    let renamed = two.restart().expect("restarts");
+                    other = other.iter().map(|id| renamed[id]).collect();
+                }
+                let feed = |driver: &mut Driver<IsolationForest>, ids: &[u32]| {
+                    let rows: Vec<_> = row.iter().zip(ids).filter_map(|(cell, id)| cell.map(|(value, count)| (*id, value, value, value, count))).collect();
+                    let window = driver.window_of(&rows);
+                    driver.feed(&window)
+                };
+                let (a, b) = (feed(&mut one, &ids).expect("the contract holds"), feed(&mut two, &other).expect("the contract holds"));
+                let bits = |verdict: &Verdict| verdict.scores.iter().map(|score| score.to_bits()).collect::<Vec<_>>();
+                prop_assert_eq!(bits(&a), bits(&b));
+                prop_assert_eq!(a.findings.len(), b.findings.len());
+            }
+        }
+    }
+}
