@@ -2,6 +2,7 @@
 
 use super::outcome::Outcome;
 use super::settings::Verbosity;
+use crate::json;
 use crate::request::Held;
 
 /// Logs one request.
@@ -16,7 +17,8 @@ pub(super) fn log(held: &Held, verbosity: Verbosity, exporter: &str) -> Outcome 
             tracing::info!(exporter, %signal, items, bytes = plain.len(), "request");
         }
         Verbosity::Detailed => {
-            tracing::info!(exporter, %signal, items, bytes = plain.len(), "request");
+            let json = json::to_json(signal, &plain);
+            tracing::info!(exporter, %signal, items, bytes = plain.len(), json, "request");
         }
     }
     Outcome::delivered(b"")

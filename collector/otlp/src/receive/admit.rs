@@ -11,6 +11,7 @@ use super::{Settings, Transport};
 use crate::compression::{Compression, InflateError, Inflater, Step};
 use crate::request::{Intake, Refusal, Request};
 use crate::signal::Signal;
+use crate::{json, view};
 
 /// Decompression lets other tasks run after so many bytes: about a millisecond.
 const INFLATE_STEP: usize = 512 * 1024;
@@ -169,10 +170,10 @@ impl Gate {
 fn parse(signal: Signal, format: Format, bytes: Bytes) -> Result<(Bytes, u64), Rejection> {
     let bytes = match format {
         Format::Protobuf => bytes,
-        Format::Json => super::seam::to_protobuf(signal, &bytes).map_err(Rejection::Malformed)?,
+        Format::Json => json::to_protobuf(signal, &bytes).map_err(|error| Rejection::Malformed(error.to_string()))?,
     };
-    let items = super::seam::validate(signal, &bytes).map_err(Rejection::Malformed)?;
-    Ok((bytes, items))
+    let items = view::validate(signal, &bytes).map_err(|error| Rejection::Malformed(error.to_string()))?;
+    Ok((bytes, items.count))
 }
 
 fn bearer(value: &[u8]) -> Option<&[u8]> {

@@ -18,7 +18,6 @@ mod counters;
 pub mod grpc;
 pub mod http;
 mod in_flight;
-mod seam;
 pub(crate) mod tls;
 
 pub use connections::ServeError;
