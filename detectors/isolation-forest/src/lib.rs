@@ -69,7 +69,8 @@ impl Detector for IsolationForest {
             let count = row.count as f64;
             if let Some(opinion) = model.judge(series.kind, row.value, count, self.step) {
                 *score = opinion.score;
-                if model.run.step(&self.config, opinion.score) {
+                let is_odd = opinion.score >= self.config.threshold;
+                if model.streak.step(is_odd, self.config.persistence, self.config.refractory) {
                     verdict.findings.push(finding(series, &row, &opinion));
                 }
             }

@@ -8,7 +8,7 @@ use crate::{
 use foreshock_detector::{
     Kind,
     math::{log1p, log10, sqrt},
-    stats::{Habit, Tail, noise_floor},
+    stats::{Habit, Streak, Tail, noise_floor},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -35,16 +35,7 @@ pub(crate) struct Model {
     /// Median and spread of the training rows' path lengths.
     path: (f64, f64),
     tail: Tail,
-    pub(crate) run: Run,
-}
-
-/// How long the series has been odd.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub(crate) struct Run {
-    odd: u32,
-    calm: u32,
-    refractory: u32,
-    told: bool,
+    pub(crate) streak: Streak,
 }
 
 /// What the model thinks of one window.
@@ -133,10 +124,10 @@ impl Model {
             let floor = floor(kind, &before, count, self.whole, step);
             let seen = features(&before, value.clamp(-LARGEST, LARGEST), floor);
             let path = self.forest.path(&self.scale.quantise(&seen));
-            let trust = if self.run.odd > 2 { 0.01 } else { 1.0 };
+            let trust = if self.streak.odd() > 2 { 0.01 } else { 1.0 };
             self.tail.learn(self.distance(path, &seen), trust);
         }
-        if self.run.told && !self.run.odd.is_multiple_of(ODD_LEARNING) {
+        if self.streak.is_told() && !self.streak.odd().is_multiple_of(ODD_LEARNING) {
             return;
         }
         self.learned = self.learned.saturating_add(1);
@@ -181,25 +172,4 @@ fn floor(kind: Kind, values: &[f32], count: f64, whole: bool, step: f64) -> f64 
     let magnitude = values.iter().map(|&value| f64::from(value.abs())).sum::<f64>() / n;
     let few = sqrt(1.0 + 4.0 / n);
     few * noise_floor(kind, &Habit { level, magnitude, range: 0.0, whole, count }, step)
-}
-
-impl Run {
-    /// Takes the score of one window; says whether to tell.
-    pub(crate) fn step(&mut self, config: &Config, score: f64) -> bool {
-        if score >= config.threshold {
-            (self.odd, self.calm) = (self.odd.saturating_add(1), 0);
-            let needed = if self.refractory > 0 { 2 * config.persistence } else { config.persistence };
-            self.told |= self.odd >= needed;
-            return self.told;
-        }
-        self.refractory = self.refractory.saturating_sub(1);
-        if self.odd > 0 {
-            self.calm += 1;
-            if self.calm >= 2 {
-                *self =
-                    Self { refractory: if self.told { config.refractory } else { self.refractory }, ..Self::default() };
-            }
-        }
-        false
-    }
 }

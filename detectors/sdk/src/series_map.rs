@@ -65,6 +65,11 @@ impl<M> SeriesMap<M> {
         self.open.iter_mut().map(|(id, (series, value))| (*id, &*series, value))
     }
 
+    /// The values of all series, open ones first, then those that wait for their series to be opened.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut M> {
+        self.open.values_mut().map(|(_, value)| value).chain(self.waiting.values_mut())
+    }
+
     /// How many series are open.
     #[must_use]
     pub fn len(&self) -> usize {
