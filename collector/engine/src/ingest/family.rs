@@ -208,11 +208,15 @@ impl WindowBuilder {
         Self { index, ..Self::default() }
     }
 
-    /// Adds a value of a family's series; values that are not finite are left out.
+    /// Adds a value of a family's series. Values that are not finite are left out, and so is a second value of a series: a
+    /// histogram and a summary of one name may both have a median.
     pub(super) fn add(&mut self, owner: Owner, family: &mut Family, statistic: Statistic, value: Value) {
         let Some(value) = value.checked() else { return };
         let index = self.index;
         let row = family.row(statistic);
+        if row.watch.has_spoken(index) {
+            return;
+        }
         row.watch.spoke(index, value.value, value.min, value.max);
         match &row.series {
             Some(series) => {

@@ -48,7 +48,7 @@ use close::Closed;
 use distribution::{Buckets, Limits};
 use family::Shape;
 use keys::{Interner, text_hash};
-use service::{OpenWindow, Origin, Service, Shared, Speaker, time_of_span};
+use service::{END_OF_TIME, OpenWindow, Origin, Service, Shared, Speaker, time_of_span};
 use std::collections::{BTreeMap, VecDeque};
 use stream::{MAX_SUMMARY_QUANTILES, Number, Reading, Spread};
 use xxhash_rust::xxh3::xxh3_64;
@@ -104,8 +104,10 @@ impl Ingest {
         ServiceIngest { service, shared, closed: &mut self.closed, speaker, is_own: false }
     }
 
-    /// The clock says `now`. Closes the windows of services that went quiet. A clock that goes back is followed.
+    /// The clock says `now`. Closes the windows of services that went quiet. A clock that goes back is followed; one
+    /// beyond the year 2100 is not believed.
     pub fn handle_tick(&mut self, now: UnixNanos) {
+        let now = now.min(UnixNanos(END_OF_TIME));
         self.shared.clock = now.0;
         for service in self.services.values_mut() {
             if service.open.is_empty() {
@@ -349,9 +351,14 @@ fn spread(when: stream::When, point: &Point<'_>, known: Option<&Buckets>) -> Opt
         PointData::Summary { count, sum, quantiles } => {
             (spread.count, spread.sum) = (count, finite(Some(sum)));
             let usable = quantiles.iter().filter(|(q, value)| (0.0..=1.0).contains(q) && value.is_finite());
-            spread.quantiles = usable.take(MAX_SUMMARY_QUANTILES).copied().collect();
+            // Rounded to what the name of a series can tell apart.
+            let rounded = usable.map(|(q, value)| ((q * 1e5).round() / 1e5, *value));
+            spread.quantiles = rounded.take(MAX_SUMMARY_QUANTILES).collect();
         }
         PointData::Number(_) => return None,
     }
     Some(spread)
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,6 +115,11 @@ struct Numbers {
 // === impl Watch ===
 
 impl Watch {
+    /// Whether the series has a row in window `index` already.
+    pub(super) fn has_spoken(&self, index: u64) -> bool {
+        self.last == index + 1
+    }
+
     /// The series has a row in window `index`.
     pub(super) fn spoke(&mut self, index: u64, value: f64, min: f64, max: f64) {
         if self.last > 0 {

@@ -21,7 +21,7 @@ use std::{
 };
 
 /// Times from here on (the year 2100) are not believed whatever the clock says.
-const END_OF_TIME: u64 = 4_102_444_800_000_000_000;
+pub(super) const END_OF_TIME: u64 = 4_102_444_800_000_000_000;
 /// Values of `service.version` kept per window.
 const MAX_VERSIONS: usize = 16;
 /// Resource attributes kept.
@@ -143,7 +143,7 @@ impl Shared {
 
 impl Speaker {
     pub(super) fn new(shared: &Shared, received: u64) -> Self {
-        let now = if received > 0 { received } else { shared.clock };
+        let now = if (1..END_OF_TIME).contains(&received) { received } else { shared.clock };
         let limit = if now > 0 { now.saturating_add(shared.settings.max_future_nanos) } else { u64::MAX };
         Self {
             instance: None,
@@ -305,8 +305,10 @@ impl Service {
             let time = if speaker.now >= self.closed_until { speaker.now } else { self.latest() };
             when = When { time, start: 0, ..when };
         } else if when.time < self.closed_until {
-            shared.counters.late += 1;
-            self.be_late(speaker, raw, shared)?;
+            if !self.be_late(speaker, raw, shared) {
+                shared.counters.late += 1;
+                return None;
+            }
             when = When { time: self.latest(), start: 0, clock: speaker.corrections };
         } else {
             speaker.late = false;
@@ -335,10 +337,10 @@ impl Service {
     }
 
     /// An instance that has been late with everything for long has a wrong clock: from then on its times are shifted, so
-    /// that this one is as late as the newest seen. `None` before that.
-    fn be_late(&mut self, speaker: &mut Speaker, raw: u64, shared: &Shared) -> Option<()> {
+    /// that this one is as late as the newest seen. `false` before that.
+    fn be_late(&mut self, speaker: &mut Speaker, raw: u64, shared: &Shared) -> bool {
         let latest = self.latest();
-        let instance = self.instances.get_mut(speaker.instance?)?;
+        let Some(instance) = speaker.instance.and_then(|slot| self.instances.get_mut(slot)) else { return false };
         let since = match instance.late_since.filter(|_| speaker.late) {
             Some(since) => since,
             None => {
@@ -349,12 +351,12 @@ impl Service {
         // A clock that was set back starts the wait anew.
         instance.late_since = Some(since.min(shared.clock));
         if shared.clock.saturating_sub(since) < shared.settings.idle_nanos {
-            return None;
+            return false;
         }
         speaker.late = false;
         speaker.offset = latest.saturating_sub(raw);
         speaker.corrections = speaker.corrections.wrapping_add(1);
-        Some(())
+        true
     }
 
     /// Makes sure that the window of `time` is open, and notes the speaker's version in it. `true` if the watermark left
