@@ -195,7 +195,8 @@ impl Correlator {
         self.memory.history.advance(self.horizon(now));
         windows().for_each(|facts| self.observe(facts));
         self.join_traces(now);
-        let graph = Graph::new(&self.memory.history);
+        let idle = self.memory.cases.is_empty() && !outputs.iter().any(|o| matches!(o, ShardOutput::Anomaly { .. }));
+        let graph = if idle { Graph::default() } else { Graph::new(&self.memory.history) };
         let mut tellings = Vec::new();
         for output in outputs {
             match output {
@@ -368,9 +369,13 @@ impl Correlator {
 
     fn join_traces(&mut self, now: UnixNanos) {
         let Memory { services, history, join, .. } = &mut self.memory;
-        let clocks: BTreeMap<u32, UnixNanos> = services
-            .iter()
-            .filter_map(|(service, known)| Some((history.find(service)?, known.clock(now).minus(known.step))))
+        let clocks: BTreeMap<u32, UnixNanos> = join
+            .awaited()
+            .into_iter()
+            .filter_map(|node| {
+                let known = services.get(history.service(node)?)?;
+                Some((node, known.clock(now).minus(known.step)))
+            })
             .collect();
         join.complete(history, self.settings.trace_age_nanos, |node| clocks.get(&node).copied());
     }

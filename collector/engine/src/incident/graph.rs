@@ -2,10 +2,11 @@
 
 use super::history::{History, NodeId};
 use crate::{time::UnixNanos, window::ServiceKey};
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Calls from one service to another, or to a far side without telemetry, over the last hour.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Edge {
     /// Who calls.
     pub caller: ServiceKey,

@@ -93,6 +93,11 @@ impl Join {
         self.spans += 1;
     }
 
+    /// The services whose clocks tell when traces are complete.
+    pub(super) fn awaited(&self) -> BTreeSet<NodeId> {
+        self.pending.values().map(|pending| pending.last_node).collect()
+    }
+
     /// Finishes the traces that are complete; `clock` tells how far a service is.
     pub(super) fn complete(&mut self, history: &mut History, age: u64, clock: impl Fn(NodeId) -> Option<UnixNanos>) {
         let ready: Vec<[u8; 16]> = self

@@ -28,6 +28,9 @@ struct Story {
     rows: Vec<(u32, f64, u64)>,
 }
 
+/// A detector's name, findings and scores.
+type Verdicts<'a> = [(&'a str, Vec<Finding>, &'a [(u32, f64)])];
+
 type Said = Vec<(AnomalyChange, Arc<Anomaly>)>;
 
 impl Story {
@@ -55,7 +58,7 @@ impl Story {
     }
 
     /// The next minute, with what detectors say: name, findings, scores.
-    fn minute(&mut self, said: &[(&str, Vec<Finding>, &[(u32, f64)])]) -> Said {
+    fn minute(&mut self, said: &Verdicts<'_>) -> Said {
         self.minute += 1;
         let closed = self.window();
         self.opened.clear();

@@ -62,7 +62,7 @@ fn call(from: &str, to: &str, id: u64, minute: u64) -> [ShardOutput; 2] {
         kind,
         start: at(minute - 1),
         duration_nanos: id,
-        error: id % 3 == 0,
+        error: id.is_multiple_of(3),
         peer: None,
     };
     [
