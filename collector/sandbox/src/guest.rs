@@ -1,0 +1,279 @@
+//! One model in a store of its own, and what becomes of its calls.
+
+use crate::{
+    bindings::{
+        Plugin, PluginPre,
+        exports::foreshock::detector::detector as exported,
+        foreshock::detector::{host, types},
+    },
+    detector::LogBudget,
+    stats::Stats,
+    text::clean,
+};
+use foreshock_engine::verdict::FaultReason;
+use std::sync::Arc;
+use tracing::Level;
+use wasmtime::{Engine, ResourceLimiter, Store, Trap, component::ResourceAny};
+
+/// What a guest may make the host copy out of it in one call: a full verdict is below 2 MiB.
+const ANSWER_BYTES: usize = 4 << 20;
+/// What a saved state may weigh.
+const STATE_BYTES: usize = 8 << 20;
+/// Handles that a guest may hold: one model, and room for a runtime's own.
+const HANDLES: usize = 256;
+/// A component is several core instances: the module itself, and those that lead its calls in and out.
+const CORE_INSTANCES: usize = 64;
+const CORE_TABLES: usize = 32;
+const CORE_MEMORIES: usize = 8;
+const LONGEST_LOG_LINE: usize = 1024;
+const LONGEST_MESSAGE: usize = 256;
+
+/// Why a call gave no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Failure {
+    pub(crate) reason: FaultReason,
+    pub(crate) message: String,
+}
+
+/// What a model is made with.
+pub(crate) struct Birth<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) component: &'a PluginPre<GuestState>,
+    pub(crate) memory_limit: usize,
+    pub(crate) stats: &'a Arc<Stats>,
+    pub(crate) log: &'a Arc<LogBudget>,
+    /// For the log only.
+    pub(crate) service: &'a str,
+    /// For making the instance, in ticks of the epoch.
+    pub(crate) deadline_ticks: u64,
+}
+
+/// An instance of a component, without a model yet.
+pub(crate) struct Instance {
+    store: Store<GuestState>,
+    plugin: Plugin,
+}
+
+/// An instance with a model.
+pub(crate) struct Model {
+    instance: Instance,
+    model: ResourceAny,
+}
+
+/// The host's side of one store.
+pub(crate) struct GuestState {
+    memory_limit: usize,
+    memory_bytes: usize,
+    last_growth: usize,
+    /// Set when memory was refused since the call began.
+    memory_refused: bool,
+    stats: Arc<Stats>,
+    log: Arc<LogBudget>,
+    service: String,
+}
+
+// === impl Instance ===
+
+impl Instance {
+    pub(crate) fn new(birth: &Birth<'_>) -> Result<Self, Failure> {
+        birth.stats.add_model();
+        let state = GuestState {
+            memory_limit: birth.memory_limit,
+            memory_bytes: 0,
+            last_growth: 0,
+            memory_refused: false,
+            stats: Arc::clone(birth.stats),
+            log: Arc::clone(birth.log),
+            service: birth.service.to_owned(),
+        };
+        let mut store = Store::new(birth.engine, state);
+        store.limiter(|state| state);
+        store.set_hostcall_fuel(ANSWER_BYTES);
+        store.set_max_component_handles(HANDLES);
+        store.set_epoch_deadline(birth.deadline_ticks);
+        match birth.component.instantiate(&mut store) {
+            Ok(plugin) => Ok(Self { store, plugin }),
+            // Only the allocator's limits, not the guest's code, fail here without a trap.
+            Err(error) if error.downcast_ref::<Trap>().is_none() => {
+                Err(Failure { reason: FaultReason::Memory, message: message_of(&error) })
+            }
+            Err(error) => Err(failure(&error, store.data())),
+        }
+    }
+
+    pub(crate) fn describe(&mut self, deadline_ticks: u64) -> Result<exported::About, Failure> {
+        self.begin(deadline_ticks, ANSWER_BYTES);
+        let guest = self.plugin.foreshock_detector_detector();
+        guest.call_describe(&mut self.store).map_err(|error| failure(&error, self.store.data()))
+    }
+
+    pub(crate) fn open(
+        mut self,
+        deadline_ticks: u64,
+        setup: exported::Setup<'_>,
+        saved: Option<exported::StateParam<'_>>,
+    ) -> Result<Model, Failure> {
+        self.begin(deadline_ticks, ANSWER_BYTES);
+        let guest = self.plugin.foreshock_detector_detector().model();
+        match guest.call_open(&mut self.store, setup, saved) {
+            Ok(Ok(model)) => Ok(Model { instance: self, model }),
+            Ok(Err(fault)) => Err(fault.into()),
+            Err(error) => Err(failure(&error, self.store.data())),
+        }
+    }
+
+    fn begin(&mut self, deadline_ticks: u64, answer_bytes: usize) {
+        self.store.data_mut().memory_refused = false;
+        self.store.set_epoch_deadline(deadline_ticks);
+        self.store.set_hostcall_fuel(answer_bytes);
+    }
+}
+
+// === impl Model ===
+
+impl Model {
+    pub(crate) fn observe(
+        &mut self,
+        deadline_ticks: u64,
+        window: types::Window<'_>,
+    ) -> Result<types::Verdict, Failure> {
+        self.instance.begin(deadline_ticks, ANSWER_BYTES);
+        let Instance { store, plugin } = &mut self.instance;
+        match plugin.foreshock_detector_detector().model().call_observe(&mut *store, self.model, window) {
+            Ok(Ok(verdict)) => Ok(verdict),
+            Ok(Err(fault)) => Err(fault.into()),
+            Err(error) => Err(failure(&error, store.data())),
+        }
+    }
+
+    pub(crate) fn snapshot(&mut self, deadline_ticks: u64) -> Result<types::StateResult, Failure> {
+        self.instance.begin(deadline_ticks, STATE_BYTES);
+        let Instance { store, plugin } = &mut self.instance;
+        match plugin.foreshock_detector_detector().model().call_snapshot(&mut *store, self.model) {
+            Ok(Ok(state)) => Ok(state),
+            Ok(Err(fault)) => Err(fault.into()),
+            Err(error) => Err(failure(&error, store.data())),
+        }
+    }
+}
+
+// === impl GuestState ===
+
+impl GuestState {
+    fn grow(&mut self, current: usize, desired: usize) -> bool {
+        let growth = desired.saturating_sub(current);
+        if self.memory_bytes.saturating_add(growth) > self.memory_limit {
+            self.memory_refused = true;
+            return false;
+        }
+        self.memory_bytes += growth;
+        self.last_growth = growth;
+        self.stats.add_memory(growth);
+        true
+    }
+
+    fn undo_growth(&mut self) {
+        self.memory_refused = true;
+        self.memory_bytes -= self.last_growth;
+        self.stats.remove_memory(self.last_growth);
+        self.last_growth = 0;
+    }
+}
+
+impl Drop for GuestState {
+    fn drop(&mut self) {
+        self.stats.remove_model(self.memory_bytes);
+    }
+}
+
+/// One limit for all memories and tables of a store together.
+impl ResourceLimiter for GuestState {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(current, desired))
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.undo_growth();
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let bytes = |elements: usize| elements.saturating_mul(size_of::<usize>());
+        Ok(self.grow(bytes(current), bytes(desired)))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.undo_growth();
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        CORE_TABLES
+    }
+
+    fn memories(&self) -> usize {
+        CORE_MEMORIES
+    }
+}
+
+impl types::Host for GuestState {}
+
+impl host::Host for GuestState {
+    fn log(&mut self, at: host::Level, message: String) -> wasmtime::Result<()> {
+        if !self.log.take() {
+            self.stats.add_log_line_left_out();
+            return Ok(());
+        }
+        let (detector, service) = (self.log.detector(), &self.service);
+        let line = clean(&message, LONGEST_LOG_LINE);
+        match at {
+            host::Level::Debug => tracing::event!(target: "detector", Level::DEBUG, detector, service, "{line}"),
+            host::Level::Info => tracing::event!(target: "detector", Level::INFO, detector, service, "{line}"),
+            host::Level::Warn => tracing::event!(target: "detector", Level::WARN, detector, service, "{line}"),
+            host::Level::Error => tracing::event!(target: "detector", Level::ERROR, detector, service, "{line}"),
+        }
+        Ok(())
+    }
+}
+
+// === impl Failure ===
+
+impl From<types::Fault> for Failure {
+    fn from(fault: types::Fault) -> Self {
+        let (reason, message) = match fault {
+            types::Fault::BadConfig(why) => (FaultReason::Refused, why),
+            types::Fault::BadState(why) => (FaultReason::BadState, why),
+            types::Fault::Internal(why) => (FaultReason::Trap, why),
+        };
+        Self { reason, message: clean(&message, LONGEST_MESSAGE) }
+    }
+}
+
+/// Says which promise a failed call broke.
+fn failure(error: &wasmtime::Error, state: &GuestState) -> Failure {
+    let reason = match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => FaultReason::Deadline,
+        // A guest that is refused memory usually gives up with `unreachable`.
+        Some(_) if state.memory_refused => FaultReason::Memory,
+        // An answer that does not even have the shape of one.
+        Some(
+            Trap::InvalidChar
+            | Trap::StringOutOfBounds
+            | Trap::ListOutOfBounds
+            | Trap::InvalidDiscriminant
+            | Trap::UnalignedPointer,
+        )
+        | None => FaultReason::BadVerdict,
+        Some(_) => FaultReason::Trap,
+    };
+    Failure { reason, message: message_of(error) }
+}
+
+fn message_of(error: &wasmtime::Error) -> String {
+    // The outer messages are the backtrace of a guest whose names were stripped.
+    clean(&error.root_cause().to_string(), LONGEST_MESSAGE)
+}

@@ -1,0 +1,278 @@
+//! The engine behind all detectors of the process.
+
+use crate::{
+    bindings::{Plugin, PluginPre},
+    detector::{About, DetectorSpec, LoadedDetector, LogBudget, digest},
+    guest::{Birth, Failure, GuestState, Instance},
+    registry::Kinds,
+    settings::Settings,
+    ticker::Ticker,
+};
+use foreshock_engine::verdict::Detector;
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy,
+    component::{Component, HasSelf, Linker, types::ComponentItem},
+};
+
+/// The one import that a detector may have.
+const HOST: &str = "foreshock:detector/host@0.1.0";
+
+/// What wasm code may use of the thread's own stack. A guest's values live on the stack in its linear memory; this one is for
+/// return addresses and spilled registers.
+const WASM_STACK_BYTES: usize = 256 << 10;
+
+/// Core instances, tables and memories for each model. A Rust detector has three, two and one; runtimes of other languages
+/// bring more modules, and the totals are shared by all models.
+const CORE_INSTANCES_PER_MODEL: u32 = 4;
+const TABLES_PER_MODEL: u32 = 3;
+const TABLE_ELEMENTS: usize = 20_000;
+
+/// Address space for each memory in which no access needs a check of its bounds (32-bit addresses reach no further).
+const UNCHECKED_RESERVATION: u64 = 4 << 30;
+/// The share of a process's 47 bits of address space that the sandbox may set aside.
+const MOST_RESERVED: u64 = 1 << 46;
+
+/// For stating oneself (`describe`), by the wall clock.
+const DESCRIBE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Compiles detectors and sets their limits. One per process.
+pub struct Sandbox {
+    engine: Engine,
+    settings: Settings,
+    linker: Linker<GuestState>,
+    /// By digest, for as long as some loaded detector uses it. Held while compiling: the same component is compiled once.
+    compiled: Mutex<BTreeMap<String, Weak<Compiled>>>,
+    _ticker: Ticker,
+}
+
+/// A component that can be a detector.
+pub(crate) struct Compiled {
+    component: PluginPre<GuestState>,
+    about: About,
+}
+
+/// Why there is no sandbox.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The engine could not be made, for instance for want of address space.
+    #[error("the WebAssembly engine can't be made")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No thread for the deadlines.
+    #[error("the thread for deadlines can't be started")]
+    Ticker(#[source] io::Error),
+}
+
+/// Why a component can't be a detector.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The bytes are no component, or one that uses features that are off.
+    #[error("this is no WebAssembly component that can run here")]
+    NotAComponent(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It wants something from the host that detectors don't get.
+    #[error("it imports `{import}`, but a detector may import nothing except `{HOST}`")]
+    UnknownImport {
+        /// The import's name.
+        import: String,
+    },
+    /// It does not export what a detector must, or with other types.
+    #[error("it does not have the exports of a detector of contract 0.1.0")]
+    WrongShape(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It failed when it was asked what it is.
+    #[error("it can't say what it is: {message} ({})", .reason.name())]
+    Describe {
+        /// How it failed.
+        reason: foreshock_engine::verdict::FaultReason,
+        /// In words.
+        message: String,
+    },
+    /// What it says about itself breaks the contract.
+    #[error("what it says about itself is wrong: {0}")]
+    BadAbout(String),
+    /// The configuration asks for more memory than the sandbox was made for.
+    #[error("its memory limit of {asked} bytes is above the most that is possible here, {most} bytes")]
+    TooMuchMemory {
+        /// What the configuration has.
+        asked: usize,
+        /// [`Settings::max_memory_bytes`].
+        most: usize,
+    },
+    /// The model can't be opened with this configuration.
+    #[error("it refuses its configuration: {0}")]
+    BadConfig(String),
+}
+
+impl Sandbox {
+    /// An engine, and the thread behind its deadlines, which ends when the sandbox is dropped.
+    ///
+    /// # Errors
+    /// If the machine has too little address space for [`Settings::max_models`], or no thread left.
+    pub fn new(settings: Settings) -> Result<Self, SandboxError> {
+        let reserved = u64::from(settings.max_models).saturating_mul(UNCHECKED_RESERVATION);
+        let small = settings.max_memory_bytes as u64;
+        let large = if reserved <= MOST_RESERVED { UNCHECKED_RESERVATION } else { small };
+        // Where the address space is limited (`ulimit -v`), small reservations and checked accesses do as well.
+        let engine = Engine::new(&config(&settings, large))
+            .or_else(|_| Engine::new(&config(&settings, small)))
+            .map_err(|error| SandboxError::Engine(error.into_boxed_dyn_error()))?;
+        let mut linker = Linker::new(&engine);
+        Plugin::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)
+            .map_err(|error| SandboxError::Engine(error.into_boxed_dyn_error()))?;
+        let ticker = Ticker::start(&engine, settings.tick).map_err(SandboxError::Ticker)?;
+        Ok(Self { engine, settings, linker, compiled: Mutex::default(), _ticker: ticker })
+    }
+
+    /// What a component says about itself. Compiles it; [`Sandbox::load`] of the same bytes soon after does so again.
+    ///
+    /// # Errors
+    /// If it can't be a detector.
+    pub fn about(&self, component: &[u8]) -> Result<About, LoadError> {
+        Ok(self.compile(component, &digest(component))?.about.clone())
+    }
+
+    /// Makes a detector ready to run. Components with the same bytes are compiled once.
+    ///
+    /// # Errors
+    /// If the component can't be a detector, or the limits can't be kept.
+    pub fn load(&self, spec: DetectorSpec) -> Result<LoadedDetector, LoadError> {
+        if spec.limits.memory_bytes > self.settings.max_memory_bytes {
+            return Err(LoadError::TooMuchMemory {
+                asked: spec.limits.memory_bytes,
+                most: self.settings.max_memory_bytes,
+            });
+        }
+        let digest = digest(&spec.component);
+        let compiled = self.compile(&spec.component, &digest)?;
+        let name: Arc<str> = spec.name.into();
+        let identity = Detector {
+            name: Arc::clone(&name),
+            version: compiled.about.version.as_str().into(),
+            digest: digest.into(),
+        };
+        Ok(LoadedDetector {
+            identity: Arc::new(identity),
+            about: compiled.about.clone(),
+            kinds: Kinds::new(&compiled.about.kinds),
+            component: compiled.component.clone(),
+            services: spec.services,
+            config: spec.config.to_string(),
+            limits: spec.limits,
+            stats: Arc::default(),
+            log: Arc::new(LogBudget::new(name)),
+            _compiled: compiled,
+        })
+    }
+
+    /// Opens a model that nobody uses, to see whether the detector takes its configuration.
+    ///
+    /// # Errors
+    /// [`LoadError::BadConfig`] with the detector's own words.
+    pub fn try_open(&self, detector: &LoadedDetector, step_ns: u64) -> Result<(), LoadError> {
+        let service = foreshock_engine::window::ServiceKey::new("", "configuration check");
+        let limits = crate::slot::Deadlines::new(&detector.limits, self, 1);
+        match crate::slot::open_model(self, detector, limits, &service, &[], step_ns, None) {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(LoadError::BadConfig(failure.message)),
+        }
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// How many ticks of the epoch make sure that a call had at least `time`.
+    pub(crate) fn ticks(&self, time: Duration) -> u64 {
+        let ticks = time.as_nanos().div_ceil(self.settings.tick.as_nanos().max(1));
+        // The tick that is under way counts for nothing.
+        u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn compile(&self, bytes: &[u8], digest: &str) -> Result<Arc<Compiled>, LoadError> {
+        let mut known = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(compiled) = known.get(digest).and_then(Weak::upgrade) {
+            return Ok(compiled);
+        }
+        let component = Component::from_binary(&self.engine, bytes)
+            .map_err(|error| LoadError::NotAComponent(error.into_boxed_dyn_error()))?;
+        self.check_imports(&component)?;
+        let wrong_shape = |error: wasmtime::Error| LoadError::WrongShape(error.into_boxed_dyn_error());
+        let component = self.linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(wrong_shape)?;
+        let about = About::check(self.describe(&component)?).map_err(LoadError::BadAbout)?;
+        let compiled = Arc::new(Compiled { component, about });
+        known.retain(|_, compiled| compiled.strong_count() > 0);
+        known.insert(digest.to_owned(), Arc::downgrade(&compiled));
+        Ok(compiled)
+    }
+
+    fn check_imports(&self, component: &Component) -> Result<(), LoadError> {
+        let component_type = component.component_type();
+        for (name, import) in component_type.imports(&self.engine) {
+            // An interface of types only gives nothing to call.
+            let only_types = match &import.ty {
+                ComponentItem::ComponentInstance(instance) => {
+                    instance.exports(&self.engine).all(|(_, export)| matches!(export.ty, ComponentItem::Type(_)))
+                }
+                _ => false,
+            };
+            if name != HOST && !only_types {
+                return Err(LoadError::UnknownImport { import: crate::text::clean(name, 256) });
+            }
+        }
+        Ok(())
+    }
+
+    fn describe(
+        &self,
+        component: &PluginPre<GuestState>,
+    ) -> Result<crate::bindings::exports::foreshock::detector::detector::About, LoadError> {
+        let deadline_ticks = self.ticks(DESCRIBE_DEADLINE);
+        let birth = Birth {
+            engine: &self.engine,
+            component,
+            memory_limit: self.settings.max_memory_bytes,
+            stats: &Arc::default(),
+            log: &Arc::new(LogBudget::new("not loaded yet".into())),
+            service: "",
+            deadline_ticks,
+        };
+        Instance::new(&birth)
+            .and_then(|mut instance| instance.describe(deadline_ticks))
+            .map_err(|Failure { reason, message }| LoadError::Describe { reason, message })
+    }
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Settings of the engine: equal answers on every machine first, then speed.
+fn config(settings: &Settings, reservation: u64) -> Config {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(settings.max_models)
+        .total_core_instances(settings.max_models.saturating_mul(CORE_INSTANCES_PER_MODEL))
+        .total_tables(settings.max_models.saturating_mul(TABLES_PER_MODEL))
+        .total_memories(settings.max_models)
+        .table_elements(TABLE_ELEMENTS)
+        .max_memory_size(settings.max_memory_bytes);
+    let mut config = Config::new();
+    config
+        .strategy(Strategy::Cranelift)
+        .cranelift_opt_level(OptLevel::Speed)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .memory_reservation(reservation)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .epoch_interruption(true)
+        .consume_fuel(false)
+        // A NaN's bits depend on the machine, and a guest could read them.
+        .cranelift_nan_canonicalization(true)
+        // Must go before SIMD's relaxed part could matter; it is allowed to differ between machines.
+        .wasm_relaxed_simd(false);
+    config
+}
