@@ -237,3 +237,143 @@ impl<D: Detectors> Shard<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        router::{Route, Router, RouterSettings},
+        signal::{Metric, MetricKind, Point, PointData, Sink},
+        verdict::{Detector, Verdict},
+    };
+
+    const S: u64 = 1_000_000_000;
+    const T: u64 = 1_700_000_000 * S;
+
+    /// Finds the values of every series odd that are above 50.
+    #[derive(Debug, Default)]
+    struct Threshold {
+        forgotten: Vec<ServiceKey>,
+    }
+
+    impl Detectors for Threshold {
+        fn observe(&mut self, closed: &ClosedWindow) -> Vec<(Arc<Detector>, Verdict)> {
+            let detector = Detector { name: "threshold".into(), version: "1.0.0".into(), digest: "0".into() };
+            let window = &closed.window;
+            let score = |value: f64| if value > 50.0 { 9.0 } else { 0.5 };
+            let scores = window.ids.iter().zip(&window.values).map(|(id, value)| (*id, score(*value))).collect();
+            vec![(Arc::new(detector), Verdict { scores, findings: Vec::new() })]
+        }
+
+        fn poll_health(&mut self) -> Option<DetectorHealth> {
+            None
+        }
+
+        fn forget(&mut self, service: &ServiceKey) {
+            self.forgotten.push(service.clone());
+        }
+    }
+
+    fn key(name: &str) -> ServiceKey {
+        ServiceKey::new("", name)
+    }
+
+    fn send(shard: &mut Shard<Threshold>, service: &ServiceKey, name: &str, second: u64, value: f64) {
+        let now = UnixNanos(T + second * S);
+        let mut slice = shard.enter(service, now);
+        slice.resource(&());
+        let metric = Metric { name, unit: "1", kind: MetricKind::Gauge };
+        let data = PointData::Number(value);
+        let point = Point { start: UnixNanos(0), time: now, no_recorded_value: false, attributes: &(), data };
+        slice.point(&metric, &point);
+    }
+
+    /// What happens to five services in 400 seconds, over `shards` shards, told in the order of the correlator.
+    fn told(shards: usize) -> Vec<String> {
+        let mut router = Router::new(RouterSettings { shards, max_services: 4 });
+        let mut all: Vec<Shard<Threshold>> =
+            (0..shards).map(|_| Shard::new(ShardSettings::default(), Threshold::default())).collect();
+        let mut told = Vec::new();
+        for second in 0..400 {
+            for (n, name) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
+                // The fifth service speaks late and only for a while, so that one is evicted.
+                if (n == 4 && !(200..230).contains(&second)) || (n == 3 && second > 150) {
+                    continue;
+                }
+                let Route::Shard { shard, evicted, .. } = router.route(&key(name)) else { continue };
+                if let Some(evicted) = evicted {
+                    all[evicted.shard].forget(&evicted.service);
+                }
+                let value = if n == 1 && (100..200).contains(&second) { 80.0 } else { (second % 7) as f64 };
+                send(&mut all[shard], &key(name), "depth", second, value);
+            }
+            let mut outputs: Vec<ShardOutput> = Vec::new();
+            for shard in &mut all {
+                shard.handle_tick(UnixNanos(T + second * S));
+                outputs.extend(std::iter::from_fn(|| shard.poll_output()));
+            }
+            outputs.sort_by_key(|output| (output.time(), output.service().clone()));
+            told.extend(outputs.iter().map(|output| format!("{output:?}")));
+        }
+        told
+    }
+
+    /// Protects the promise that the answer does not depend on the number of shards, and that a service's window comes before
+    /// the anomalies seen in it.
+    #[test]
+    fn the_number_of_shards_makes_no_difference() {
+        let one = told(1);
+        assert_eq!(one, told(3));
+        let at = |what: &str| one.iter().position(|output| output.starts_with(what));
+        assert!(at("Window") < at("Anomaly"), "a window comes first");
+        let count = |what: &str| one.iter().filter(|output| output.contains(what)).count();
+        assert_eq!((count("change: Detected"), count("change: Ended"), count("Forgotten")), (1, 1, 1));
+    }
+
+    /// Protects the way of a doubt about data: an impossible value becomes an anomaly of its own.
+    #[test]
+    fn doubts_about_data_become_anomalies() {
+        let mut shard = Shard::new(ShardSettings::default(), Threshold::default());
+        let mut kinds = Vec::new();
+        for second in 0..120 {
+            let value = if second < 50 { 0.5 } else { 1.5 };
+            send(&mut shard, &key("a"), "memory.utilization", second, value);
+            shard.handle_tick(UnixNanos(T + second * S));
+            while let Some(output) = shard.poll_output() {
+                if let ShardOutput::Anomaly { change: AnomalyChange::Detected, anomaly, .. } = output {
+                    kinds.push((anomaly.kind.to_string(), anomaly.detector.name.to_string()));
+                }
+            }
+        }
+        assert_eq!(kinds, [("out_of_range".to_owned(), "data-quality".to_owned())]);
+    }
+
+    /// Protects a restart in the middle of an anomaly: it goes on under its id and ends once.
+    #[test]
+    fn an_anomaly_goes_on_after_a_restart() {
+        let mut shard = Shard::new(ShardSettings::default(), Threshold::default());
+        let mut told = Vec::new();
+        for second in 0..400 {
+            if second == 150 {
+                let bytes = shard.snapshot(&key("a")).expect("a known service");
+                shard = Shard::new(ShardSettings::default(), Threshold::default());
+                shard.restore(&key("a"), &bytes).expect("a good state");
+                let mut cold = Shard::new(ShardSettings::default(), Threshold::default());
+                assert!(cold.restore(&key("a"), &bytes[..bytes.len() / 2]).is_err());
+                assert_eq!(cold.services().count(), 0);
+            }
+            let value = if (100..200).contains(&second) { 80.0 } else { (second % 7) as f64 };
+            send(&mut shard, &key("a"), "depth", second, value);
+            shard.handle_tick(UnixNanos(T + second * S));
+            while let Some(output) = shard.poll_output() {
+                if let ShardOutput::Anomaly { change, anomaly, .. } = output {
+                    told.push((change, anomaly.id));
+                }
+            }
+        }
+        let ids: std::collections::BTreeSet<_> = told.iter().map(|(_, id)| *id).collect();
+        assert_eq!(ids.len(), 1, "{told:?}");
+        let of = |wanted| told.iter().filter(|(change, _)| *change == wanted).count();
+        assert_eq!((of(AnomalyChange::Detected), of(AnomalyChange::Ended)), (1, 1));
+    }
+}
