@@ -105,6 +105,11 @@ fn doubts_data(anomaly: &Anomaly) -> bool {
     &*anomaly.detector.name == "data-quality"
 }
 
+/// Its severity as far as keeping an incident open goes: doubts about the data can last for days and hold nothing up.
+fn holding_severity(anomaly: &Anomaly) -> Severity {
+    if doubts_data(anomaly) { Severity::Info } else { anomaly.severity }
+}
+
 impl Case {
     /// A candidate with its first anomaly.
     ///
@@ -165,7 +170,7 @@ impl Case {
     /// Takes what became of one of its anomalies.
     pub(super) fn update(&mut self, settings: &IncidentSettings, anomaly: Arc<Anomaly>, time: UnixNanos) {
         self.clock = self.clock.max(time);
-        if anomaly.severity >= Severity::Warning {
+        if holding_severity(&anomaly) >= Severity::Warning {
             self.latest = self.latest.max(anomaly.last);
         }
         self.changed |= anomaly.end.is_none();
@@ -175,7 +180,7 @@ impl Case {
         }
         match anomaly.end {
             Some(_) => self.going_on.remove(&anomaly.id),
-            None => self.going_on.insert(anomaly.id, (anomaly.service.clone(), anomaly.severity)),
+            None => self.going_on.insert(anomaly.id, (anomaly.service.clone(), holding_severity(&anomaly))),
         };
         self.members.insert(anomaly.id, Member { anomaly });
         while self.members.len() > settings.max_anomalies.max(1) {
@@ -231,7 +236,7 @@ impl Case {
     /// Why it may open: several kinds of series, metric and log, several services, or persistence; `None` if it may not.
     ///
     /// Nothing opens without an anomaly of severity warning or worse. What corroborates must be a warning too, or stand beside
-    /// an error. Doubts about the data do not persist into an incident by themselves.
+    /// an error. Doubts about the data corroborate nothing.
     pub(super) fn corroboration(
         &self,
         settings: &IncidentSettings,
@@ -242,7 +247,8 @@ impl Case {
             Severity::Warning => Severity::Warning,
             Severity::Error | Severity::Critical => Severity::Info,
         };
-        let members = || self.members.values().map(|member| &*member.anomaly).filter(|a| a.severity >= floor);
+        let members =
+            || self.members.values().map(|member| &*member.anomaly).filter(|a| a.severity >= floor && !doubts_data(a));
         let mut services: Vec<&ServiceKey> = members().map(|anomaly| &anomaly.service).collect();
         services.sort();
         services.dedup();
@@ -264,7 +270,7 @@ impl Case {
             let labels: Vec<String> = kinds.values().take(2).map(|anomaly| series_label(&anomaly.series)).collect();
             return Some(format!("two kinds of series agree: {}", labels.join("; ")));
         }
-        members().filter(|anomaly| anomaly.severity >= Severity::Warning && !doubts_data(anomaly)).find_map(|anomaly| {
+        members().filter(|anomaly| anomaly.severity >= Severity::Warning).find_map(|anomaly| {
             let (now, step) = clock(&anomaly.service)?;
             let windows = u64::from(settings.persist_windows + settings.end_lag_windows);
             let going_on = self.going_on.contains_key(&anomaly.id);

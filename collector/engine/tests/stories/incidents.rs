@@ -2,7 +2,7 @@
 
 use crate::shop::{Shop, What, anomaly, at, begins, changes, ends, service, told};
 use foreshock_engine::{
-    event::{Event, IncidentChange, PredictionChange},
+    event::{Anomaly, Event, IncidentChange, PredictionChange},
     incident::HealthState,
     shard::ShardOutput,
     verdict::{Forecast, Severity},
@@ -161,6 +161,27 @@ fn info_never_opens() {
     let mut events = shop.minute(10, said.to_vec());
     events.extend(shop.quiet(11, 60));
     assert_eq!(changes(&events), []);
+}
+
+/// A series that is no longer sent is worth an event. It neither opens an incident nor keeps one open, since it can stay away for
+/// days.
+#[test]
+fn doubts_about_data_neither_open_nor_hold() {
+    let doubt = |what, start| Anomaly {
+        detector: crate::shop::detector("data-quality"),
+        kind: "missing_data".into(),
+        ..anomaly("a", what, start, Severity::Warning)
+    };
+    let mut shop = Shop::new(&["a"], &[]);
+    shop.quiet(1, 10);
+    let mut events = shop.minute(10, vec![begins(&doubt(What::Cpu, 8)), begins(&doubt(What::Calls, 8))]);
+    events.extend(shop.quiet(11, 40));
+    assert_eq!(changes(&events), []);
+    let odd = [What::Latency, What::Errors].map(|what| anomaly("a", what, 40, Severity::Error));
+    shop.minute(42, odd.iter().chain([&doubt(What::Log, 40)]).map(begins).collect());
+    let mut events = shop.minute(50, odd.iter().map(|odd| ends(odd, 50)).collect());
+    events.extend(shop.quiet(51, 60));
+    assert!(changes(&events).contains(&IncidentChange::Resolved), "{:?}", changes(&events));
 }
 
 /// A forecast is told as a prediction when it is raised and when it is cleared.
