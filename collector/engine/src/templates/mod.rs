@@ -1,9 +1,9 @@
 //! Owns the template miner: log bodies in, stable template ids out, in bounded memory.
 //!
-//! A body is cut into tokens ([`tokenise`]), what varies by its shape becomes a wildcard ([`normalise`]), and the hash of
+//! A body is cut into tokens (`tokenise`), what varies by its shape becomes a wildcard (`normalise`), and the hash of
 //! what is left, the *signature*, is looked up. That is all for a line whose signature is known. A new signature is compared
-//! with lines of the same skeleton ([`views`]): it joins a template that has a free position where they differ, or founds one
-//! of its own; and when a position has shown enough different values ([`vote`]) it becomes free and the templates merge.
+//! with lines of the same skeleton (`views`): it joins a template that has a free position where they differ, or founds one
+//! of its own; and when a position has shown enough different values (`vote`) it becomes free and the templates merge.
 //!
 //! A template's id is the hash of its founding signature. A merge keeps the older id; [`TemplateMiner::resolve`] follows
 //! merges, [`TemplateMiner::poll_merge`] tells of them.
