@@ -75,6 +75,8 @@ struct State {
     permits: usize,
     closed: bool,
     abandoned: bool,
+    /// The last request found no room and was dropped. Only the first of a row is logged.
+    dropping: bool,
 }
 
 /// A request and the room it takes.
@@ -116,6 +118,10 @@ impl Entrance {
             return Err(NoRoom::Full { retry_after: RETRY_AFTER });
         }
         state.permits += 1;
+        if !fits && !state.dropping {
+            tracing::warn!(exporter = queue.name, "queue full, dropping requests until there is room");
+        }
+        state.dropping = !fits;
         if fits {
             state.requests += 1;
             state.bytes += bytes;
@@ -133,7 +139,6 @@ impl Permit {
         let (signal, items) = (request.signal, request.items);
         let Some(bytes) = self.bytes else {
             self.queue.counters.add_enqueue_failed(signal, items);
-            tracing::warn!(exporter = self.queue.name, %signal, items, "queue full, dropped a request");
             return;
         };
         let held = Held::new(request, self.queue.compression);

@@ -15,7 +15,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -23,8 +23,11 @@ use super::body::Reply;
 use super::tls::TlsError;
 use super::{Settings, Transport};
 
-/// A handshake must be over by then.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer's first bytes, or its handshake, must have come by then.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an HTTP/1.1 connection may be idle, or take for the head of a request. Longer than the minute between two
+/// exports of an SDK's metrics.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long to wait where the system has no file descriptor left; connections that end give some back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Flow-control window of one stream: most requests fit, so that a sender need not wait for a round trip.
@@ -73,6 +76,7 @@ pub(super) async fn serve<A: Answer>(
     let builder = Arc::new(builder(settings, transport));
     let room = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
     let graceful = GracefulShutdown::new();
+    let (stop, stopping) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -86,11 +90,11 @@ pub(super) async fn serve<A: Answer>(
             tls.clone(),
             Arc::clone(&builder),
             Arc::clone(&answer),
-            graceful.watcher(),
+            Ending { watcher: graceful.watcher(), stopping: stopping.clone() },
             permit,
         ));
     }
-    drop(listener);
+    drop((listener, stop));
     if tokio::time::timeout(settings.drain_timeout, graceful.shutdown()).await.is_err() {
         tracing::warn!(
             receiver = transport.name(),
@@ -107,7 +111,7 @@ fn builder(settings: &Settings, transport: Transport) -> Builder<TokioExecutor> 
     if transport == Transport::Grpc {
         builder = builder.http2_only();
     }
-    builder.http1().timer(TokioTimer::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -156,17 +160,45 @@ async fn connection<A: Answer>(
     tls: Option<TlsAcceptor>,
     builder: Arc<Builder<TokioExecutor>>,
     answer: Arc<A>,
-    watcher: Watcher,
+    ending: Ending,
     _permit: OwnedSemaphorePermit,
 ) {
-    let Some(tls) = tls else {
-        return exchange(stream, &builder, answer, watcher).await;
-    };
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-        Ok(Ok(stream)) => exchange(stream, &builder, answer, watcher).await,
-        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-        Err(_) => tracing::debug!("TLS handshake took too long"),
+    let Ending { watcher, stopping } = ending;
+    match tls {
+        None => {
+            // Not `readable`, which may say so of a peer that sent nothing.
+            if opened(stream.peek(&mut [0]), stopping).await.is_some() {
+                exchange(stream, &builder, answer, watcher).await;
+            }
+        }
+        Some(tls) => {
+            if let Some(stream) = opened(tls.accept(stream), stopping).await {
+                exchange(stream, &builder, answer, watcher).await;
+            }
+        }
     }
+}
+
+/// How a connection learns that the receiver ends.
+struct Ending {
+    /// Once requests can come over it: lets them end.
+    watcher: Watcher,
+    /// Before: nothing is lost if it is dropped.
+    stopping: watch::Receiver<()>,
+}
+
+/// Waits for a peer's first bytes, or its handshake. `None` if they do not come in time, or not before the receiver ends.
+async fn opened<T>(opening: impl Future<Output = io::Result<T>>, mut stopping: watch::Receiver<()>) -> Option<T> {
+    tokio::select! {
+        biased;
+        result = tokio::time::timeout(OPENING_TIMEOUT, opening) => match result {
+            Ok(Ok(opened)) => return Some(opened),
+            Ok(Err(error)) => tracing::debug!(%error, "a connection failed to open"),
+            Err(_) => tracing::debug!("a connection took too long to open"),
+        },
+        _ = stopping.changed() => {}
+    }
+    None
 }
 
 async fn exchange<A: Answer>(

@@ -40,12 +40,18 @@ async fn broken_frames() {
         (Some("zstd"), framed(1, &plain)),
         (None, framed(0, b"\xff\xff\xff")),
     ];
-    let count = wrong.len() as u64;
+    let count = wrong.len() as u64 + 1;
     for (encoding, frame) in wrong {
         let status = caller.grpc(Signal::Logs, encoding, frame).await.status();
         assert_eq!(status.code(), Code::InvalidArgument, "{status}");
         assert!(!status.message().is_empty());
     }
+    // A log record (field 2 of ScopeLogs, field 2 of ResourceLogs, field 1 of the request) with half a timestamp (field 1).
+    let frame = framed(0, b"\x0a\x08\x12\x06\x12\x04\x09\x01\x02\x03");
+    let status = caller.grpc(Signal::Logs, None, frame).await.status();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let path = "resource_logs[0].scope_logs[0].log_records[0].time_unix_nano";
+    assert!(status.message().starts_with(path), "{status}");
     assert!(keep.0.lock().unwrap().is_empty());
     assert_eq!(settings.counters.failed_requests(Signal::Logs, Transport::Grpc), count);
     assert_eq!(settings.in_flight.used(), 0);

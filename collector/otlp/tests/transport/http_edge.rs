@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use foreshock_otlp::compression::Compression;
 use foreshock_otlp::receive::{Settings, Transport};
 use foreshock_otlp::request::Refusal;
 use foreshock_otlp::signal::Signal;
@@ -46,10 +47,16 @@ async fn json_becomes_protobuf() {
     let answer = caller.post("/v1/logs", &[JSON], Bytes::from_static(json)).await;
     assert_eq!((answer.code, answer.header("content-type")), (StatusCode::OK, JSON.1));
     assert_eq!(answer.body, "{}");
+    let headers = [JSON, ("content-encoding", "gzip")];
+    let gzipped = Compression::Gzip.compress(json).unwrap();
+    assert_eq!(caller.post("/v1/logs", &headers, gzipped.into()).await.code, StatusCode::OK);
     let kept = keep.0.lock().unwrap();
     // ResourceLogs.scope_logs(2).{scope(1).name(1), log_records(2).body(5).string_value(1)}, by hand.
     let expected = b"\x0a\x0f\x12\x0d\x0a\x03\x0a\x01s\x12\x06\x2a\x04\x0a\x02hi";
-    assert_eq!((&kept[0].plain[..], kept[0].items, kept[0].encoded.is_none()), (&expected[..], 1, true));
+    assert_eq!(kept.len(), 2);
+    for request in kept.iter() {
+        assert_eq!((&request.plain[..], request.items, request.encoded.is_none()), (&expected[..], 1, true));
+    }
 }
 
 /// Malformed bodies are 400 with a `google.rpc.Status` in the request's format, which says where.

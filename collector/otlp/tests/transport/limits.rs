@@ -178,6 +178,21 @@ async fn shutdown_lets_requests_end() {
     }
 }
 
+/// Connections that are idle, or never said a word, do not hold up the end.
+#[tokio::test]
+async fn shutdown_does_not_wait_for_idle_connections() {
+    for wire in [Wire::Grpc, Wire::Http] {
+        let settings = Settings { drain_timeout: 2 * PATIENCE, ..Settings::default() };
+        let receiver = receiver(wire, settings, Arc::new(Keep::default())).await;
+        let _silent = TcpStream::connect(receiver.address).await.unwrap();
+        let idle = Caller::new(receiver.address, wire == Wire::Grpc);
+        let answer = idle.send(wire, Signal::Logs, None, sample(Signal::Logs, 1, 0)).await;
+        assert_eq!(answer.code, StatusCode::OK);
+        receiver.stop.send(()).unwrap();
+        soon(receiver.task).await.unwrap().unwrap();
+    }
+}
+
 /// Requests that do not end within the drain timeout are cut, so that shutdown is bounded.
 #[tokio::test]
 async fn shutdown_is_bounded() {

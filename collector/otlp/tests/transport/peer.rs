@@ -20,6 +20,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -156,13 +157,15 @@ impl Answer {
 /// A client with a connection of its own.
 #[derive(Clone)]
 pub(crate) struct Caller {
-    client: Client<hyper_util::client::legacy::connect::HttpConnector, BoxBody<Bytes, Infallible>>,
+    client: Client<HttpConnector, BoxBody<Bytes, Infallible>>,
     address: SocketAddr,
 }
 
 impl Caller {
     pub(crate) fn new(address: SocketAddr, http2: bool) -> Self {
-        let client = Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new()).http2_only(http2).build(tcp);
         Self { client, address }
     }
 
@@ -290,6 +293,7 @@ impl Upstream {
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
                 let (sender, behaviour, count) = (sender.clone(), Arc::clone(&behaviour), Arc::clone(&count));
                 tokio::spawn(async move {
                     let service = service_fn(move |request| {
