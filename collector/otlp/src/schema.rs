@@ -15,6 +15,8 @@ pub(crate) struct Message {
     by_number: [u8; NUMBERS],
     /// What it adds to the number of items of a request: 1 for a data point, a log record and a span.
     pub(crate) items: u64,
+    /// Whether it is `KeyValue`, of which requests mostly consist.
+    pub(crate) is_pair: bool,
 }
 
 /// One more than the largest field number in OTLP.
@@ -108,11 +110,16 @@ impl Message {
             by_number[fields[index].number as usize] = index as u8 + 1;
             index += 1;
         }
-        Self { name, fields, by_number, items: 0 }
+        Self { name, fields, by_number, items: 0, is_pair: false }
     }
 
     const fn item(mut self) -> Self {
         self.items = 1;
+        self
+    }
+
+    const fn pair(mut self) -> Self {
+        self.is_pair = true;
         self
     }
 
@@ -241,7 +248,8 @@ static KEY_VALUE: Message = Message::new(
         optional(2, "value", "value", Kind::Message(&ANY_VALUE)),
         plain(3, "key_strindex", "keyStrindex", Kind::Int32),
     ],
-);
+)
+.pair();
 static SCOPE: Message = Message::new(
     "InstrumentationScope",
     &[

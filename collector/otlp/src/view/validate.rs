@@ -127,6 +127,9 @@ fn walk(message: &'static Message, bytes: &[u8], depth: u32) -> Result<u64, Faul
                 if depth == 0 {
                     return Err(fault(Problem::Depth, Some(field), left));
                 }
+                if inner.is_pair && depth > 1 && is_plain_pair(bytes) {
+                    continue;
+                }
                 let found = walk(inner, bytes, depth - 1).map_err(|mut fault| {
                     fault.way.push((Some(field), left));
                     fault
@@ -153,6 +156,35 @@ fn walk(message: &'static Message, bytes: &[u8], depth: u32) -> Result<u64, Faul
         }
     }
     Ok(items)
+}
+
+/// Whether this is a `KeyValue` as nearly all of them are: a key, then a text, a number or a truth value, all short and each
+/// once. Whatever else it is, the walk by the table decides.
+#[inline]
+fn is_plain_pair(pair: &[u8]) -> bool {
+    const KEY: u8 = 1 << 3 | 2;
+    const VALUE: u8 = 2 << 3 | 2;
+    const STRING: u8 = 1 << 3 | 2;
+    const BOOL: u8 = 2 << 3;
+    const INT: u8 = 3 << 3;
+    const DOUBLE: u8 = 4 << 3 | 1;
+    let [KEY, key_length @ 0..0x80, rest @ ..] = pair else { return false };
+    let Some((key, rest)) = rest.split_at_checked(usize::from(*key_length)) else { return false };
+    let [VALUE, length @ 0..0x80, value @ ..] = rest else { return false };
+    if value.len() != usize::from(*length) || std::str::from_utf8(key).is_err() {
+        return false;
+    }
+    match value {
+        [STRING, length @ 0..0x80, text @ ..] => {
+            text.len() == usize::from(*length) && std::str::from_utf8(text).is_ok()
+        }
+        [BOOL | INT, number @ ..] => {
+            let mut cursor = Cursor::new(number);
+            cursor.varint().is_some() && cursor.is_empty()
+        }
+        [DOUBLE, number @ ..] => number.len() == size_of::<f64>(),
+        _ => false,
+    }
 }
 
 #[inline]
