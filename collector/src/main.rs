@@ -1,2 +1,5 @@
-//! To be described.
-fn main() {}
+//! The command `foreshock`.
+
+fn main() -> std::process::ExitCode {
+    foreshock::cli::main()
+}

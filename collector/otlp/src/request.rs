@@ -37,6 +37,9 @@ pub enum Refusal {
     /// The process is about to end; its successor will take the request.
     #[error("shutting down")]
     ShuttingDown,
+    /// Nothing here takes this signal, and nothing will while the process runs.
+    #[error("no pipeline takes this signal")]
+    NotConfigured,
 }
 
 /// Takes requests from receivers. Called on the async runtime's workers: it must not block.
@@ -44,7 +47,8 @@ pub trait Intake: Send + Sync + 'static {
     /// Takes `request`, wholly or not at all. `Ok` means that the sender may forget it.
     ///
     /// # Errors
-    /// A [`Refusal`] is passed to the sender as a retryable status; nothing of the request has been kept.
+    /// A [`Refusal`] is passed to the sender, as a retryable status except [`Refusal::NotConfigured`]; nothing of the request
+    /// has been kept.
     fn accept(&self, request: Request) -> Result<(), Refusal>;
 }
 

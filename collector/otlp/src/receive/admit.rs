@@ -38,6 +38,8 @@ pub(super) enum Rejection {
         /// Whether it was the intake that said so; its items are counted already.
         refused: bool,
     },
+    /// Nothing takes this signal.
+    NotConfigured,
     /// The body did not arrive in time.
     Slow,
     /// The connection broke while the body was on its way.
@@ -82,6 +84,7 @@ impl From<Refusal> for Rejection {
         let (reason, retry_after) = match refusal {
             Refusal::Full { retry_after } => ("queue full", retry_after),
             Refusal::ShuttingDown => ("shutting down", RETRY_AFTER),
+            Refusal::NotConfigured => return Self::NotConfigured,
         };
         Self::Busy { reason, retry_after, refused: true }
     }
@@ -90,7 +93,7 @@ impl From<Refusal> for Rejection {
 impl Gate {
     /// Counts a request that never reached the intake.
     pub(super) fn count_failed(&self, signal: Signal, rejection: &Rejection) {
-        if !matches!(rejection, Rejection::Busy { refused: true, .. }) {
+        if !matches!(rejection, Rejection::Busy { refused: true, .. } | Rejection::NotConfigured) {
             self.settings.counters.add_failed(signal, self.transport);
         }
     }

@@ -150,6 +150,7 @@ pub(super) fn status(rejection: &Rejection) -> Status {
         Rejection::Busy { reason, retry_after, .. } => {
             Status::with_error_details(Code::Unavailable, *reason, ErrorDetails::with_retry_info(Some(*retry_after)))
         }
+        Rejection::NotConfigured => Status::unimplemented("no pipeline takes this signal"),
         Rejection::Slow => Status::deadline_exceeded("the message did not arrive in time"),
         Rejection::Interrupted(what) => Status::cancelled(what),
         Rejection::Internal(what) => Status::internal(what),

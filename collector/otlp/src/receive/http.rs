@@ -170,6 +170,7 @@ fn http_status(rejection: &Rejection) -> StatusCode {
         Rejection::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Rejection::Malformed(_) | Rejection::Interrupted(_) => StatusCode::BAD_REQUEST,
         Rejection::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Rejection::NotConfigured => StatusCode::NOT_FOUND,
         Rejection::Slow => StatusCode::REQUEST_TIMEOUT,
         Rejection::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }

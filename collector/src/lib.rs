@@ -1,0 +1,12 @@
+//! The program behind the command `foreshock`: command line, configuration, wiring, drain. It takes no decisions of its own.
+
+pub mod cli;
+pub mod config;
+pub mod detectors;
+pub mod live;
+pub mod pipeline;
+pub mod replay;
+mod run;
+pub mod settings;
+pub mod telemetry;
+pub mod templates;

@@ -1,0 +1,243 @@
+//! Detection's threads: the dispatcher, the shards, the correlator, the emission and the store's writer.
+
+use super::{KeeperInput, keeper};
+use crate::{
+    config::Config,
+    detectors::Loaded,
+    pipeline::{
+        clock::Clock,
+        correlate::{Correlating, Keep},
+        counters::DetectionCounters,
+        dispatch::{Dispatcher, ShardGone},
+        emit::{Emission, Encode, Exporting, Target},
+        overview::Overview,
+        queue::{DetectionQueue, Taken},
+        saved::Kept,
+        shard::{self, Worker},
+    },
+    settings,
+    telemetry::own_resource,
+};
+use anyhow::Context as _;
+use foreshock_engine::{
+    UnixNanos,
+    event::{Event, IncidentId},
+    incident::{self, Correlator},
+};
+use foreshock_otlp::{
+    Signal,
+    encode::{self, Own},
+    request::Request,
+};
+use foreshock_sandbox::DetectorPool;
+use foreshock_store::Store;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, sync_channel},
+    },
+    thread::{Builder, JoinHandle},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// Slices that wait for one shard.
+const SHARD_QUEUE: usize = 256;
+/// Batches of events that wait for the emission.
+const EMISSION_QUEUE: usize = 256;
+/// Rounds of pieces that wait for the store.
+const KEEPER_QUEUE: usize = 64;
+/// Between two ticks.
+const SECOND: u64 = 1_000_000_000;
+/// Each service's state, and the correlator's, is kept about once in so many ticks.
+const SNAPSHOT_TICKS: usize = 60;
+
+/// What detection is started with.
+pub(super) struct Parts<'a> {
+    pub(super) config: &'a Config,
+    pub(super) loaded: &'a Loaded,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) queue: Arc<DetectionQueue>,
+    pub(super) counters: Arc<DetectionCounters>,
+    pub(super) overview: Arc<Overview>,
+    pub(super) acknowledgements: Receiver<IncidentId>,
+    pub(super) store: Option<Arc<Store>>,
+    pub(super) targets: Vec<Target>,
+    pub(super) kept: Kept,
+}
+
+/// The threads.
+#[derive(Debug)]
+pub(super) struct Engine {
+    hurry: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    emission: JoinHandle<Emission>,
+}
+
+/// Turns events into requests under Foreshock's own resource.
+#[must_use]
+pub fn own_encoder(config: &Config) -> Encode {
+    let own = Own { resource: own_resource(&config.telemetry.resource), version: env!("CARGO_PKG_VERSION").to_owned() };
+    Box::new(move |_now: UnixNanos, events: &[Event]| {
+        let mut requests = Vec::new();
+        if let Some(bytes) = encode::logs(events, &own) {
+            let items = events.iter().filter(|event| !matches!(event, Event::Trace { .. })).count();
+            requests.push(Request::new(Signal::Logs, items as u64, bytes, None));
+        }
+        for event in events {
+            if let Event::Trace { incident } = event {
+                let spans = incident::spans(incident);
+                let bytes = encode::traces(&spans, &own);
+                requests.push(Request::new(Signal::Traces, spans.len() as u64, bytes, None));
+            }
+        }
+        requests
+    })
+}
+
+impl Engine {
+    /// Starts all threads, restored from what was kept.
+    pub(super) fn start(parts: Parts<'_>) -> anyhow::Result<Self> {
+        let config = parts.config;
+        let hurry = Arc::<AtomicBool>::default();
+        let mut threads = Vec::new();
+        let incidents = settings::incidents(config);
+        let correlator = match parts.kept.correlator.as_deref().map(|bytes| Correlator::restore(incidents, bytes)) {
+            None => Correlator::new(incidents),
+            Some(Ok(correlator)) => correlator,
+            Some(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "kept incidents can't be used, starting cold");
+                Correlator::new(incidents)
+            }
+        };
+
+        let keeper: Option<KeeperInput> = match parts.store.clone() {
+            None => None,
+            Some(store) => {
+                let (sender, input) = sync_channel::<Keep>(KEEPER_QUEUE);
+                let counters = Arc::clone(&parts.counters);
+                threads.push(spawn("store".to_owned(), move || keeper::run(&store, &input, &counters))?);
+                Some(sender)
+            }
+        };
+        let (requests, requested) = sync_channel::<Request>(EMISSION_QUEUE);
+        let emission = Emission::new(parts.targets, parts.store, Arc::clone(&parts.counters));
+        let emission = Builder::new().name("emission".to_owned()).spawn(move || emission.run(&requested));
+        let emission = emission.context("a thread can't be started")?;
+
+        let shards = config.detection.shards;
+        let (report, reports) = sync_channel(shards * 2);
+        let mut inputs = Vec::new();
+        for number in 0..shards {
+            let pool = DetectorPool::new(
+                Arc::clone(&parts.loaded.sandbox),
+                parts.loaded.detectors.clone(),
+                settings::pool(config, false),
+            );
+            let shard = Worker::new(settings::shard(config), pool, Arc::clone(&parts.counters));
+            let (input, inside) = sync_channel(SHARD_QUEUE);
+            let report = report.clone();
+            threads.push(spawn(format!("shard-{number}"), move || shard::run(shard, &inside, &report))?);
+            inputs.push(input);
+        }
+        drop(report);
+        let correlating = Correlating {
+            correlator,
+            shards,
+            outlet: Exporting { encode: own_encoder(config), requests },
+            overview: Some(parts.overview),
+            counters: Arc::clone(&parts.counters),
+            acknowledgements: Some(parts.acknowledgements),
+            keeper,
+            snapshot_every: SNAPSHOT_TICKS as u64,
+        };
+        threads.push(spawn("correlator".to_owned(), move || drop(correlating.run(&reports)))?);
+
+        let dispatcher = Dispatcher::new(config.detection.services, inputs, Arc::clone(&parts.counters));
+        let driver = Driver {
+            dispatcher,
+            queue: parts.queue,
+            clock: parts.clock,
+            counters: parts.counters,
+            hurry: Arc::clone(&hurry),
+            shards,
+        };
+        let kept = parts.kept;
+        threads.push(spawn("dispatcher".to_owned(), move || driver.run(kept))?);
+        Ok(Self { hurry, threads, emission })
+    }
+
+    /// Waits until what was queued is through; after `patience` the rest of it is shed. `None` if the emission failed.
+    pub(super) async fn finish(self, patience: Instant) -> Option<Emission> {
+        let hurry = Arc::clone(&self.hurry);
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep_until(patience).await;
+            hurry.store(true, Ordering::Release);
+        });
+        let ended = tokio::task::spawn_blocking(move || {
+            for thread in self.threads {
+                let name = thread.thread().name().unwrap_or_default().to_owned();
+                if thread.join().is_err() {
+                    tracing::error!(thread = name, "a thread of detection failed");
+                }
+            }
+            self.emission.join().ok()
+        })
+        .await;
+        timer.abort();
+        ended.ok().flatten()
+    }
+}
+
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
+    Builder::new().name(name).spawn(work).context("a thread can't be started")
+}
+
+/// The dispatcher's thread.
+struct Driver {
+    dispatcher: Dispatcher,
+    queue: Arc<DetectionQueue>,
+    clock: Arc<dyn Clock>,
+    counters: Arc<DetectionCounters>,
+    hurry: Arc<AtomicBool>,
+    shards: usize,
+}
+
+impl Driver {
+    fn run(mut self, kept: Kept) {
+        if self.work(kept).is_err() {
+            tracing::error!("detection has stopped because a shard failed; forwarding goes on");
+            while let Taken::Offer(offer) = self.queue.take(Duration::from_secs(3600)) {
+                self.counters.add_shed(offer.signal, offer.items);
+            }
+        }
+    }
+
+    fn work(&mut self, kept: Kept) -> Result<(), ShardGone> {
+        self.dispatcher.restore(kept)?;
+        let mut due = self.clock.now().floor_to(SECOND).plus(SECOND);
+        loop {
+            let now = self.clock.now();
+            // A clock that was set back must not stop the ticks.
+            if now >= due || due.since(now) > 2 * SECOND {
+                let second = now.floor_to(SECOND);
+                let snapshots = self.dispatcher.services().div_ceil(self.shards * SNAPSHOT_TICKS) + 1;
+                self.dispatcher.tick(second, snapshots)?;
+                due = second.plus(SECOND);
+            }
+            match self.queue.take(self.clock.until(due)) {
+                Taken::Nothing => {}
+                Taken::Closed => break,
+                Taken::Offer(offer) if self.hurry.load(Ordering::Acquire) => {
+                    self.counters.add_shed(offer.signal, offer.items);
+                }
+                Taken::Offer(offer) => {
+                    let received = now.max(UnixNanos(1));
+                    self.dispatcher.dispatch(offer.signal, &offer.plain, received, &mut |_| None, 0)?;
+                }
+            }
+        }
+        self.dispatcher.tick(self.clock.now(), usize::MAX)
+    }
+}

@@ -1,0 +1,354 @@
+//! The running hop: everything is started here, from top to bottom, and stopped in the opposite order.
+
+mod engine;
+mod keeper;
+mod listen;
+mod spool;
+
+pub use engine::own_encoder;
+pub use listen::Addresses;
+
+use crate::{
+    config::Config,
+    detectors,
+    pipeline::{
+        clock::Clock,
+        correlate::Keep,
+        counters::DetectionCounters,
+        emit::Target,
+        intake::{Forwarding, Way},
+        overview::{ConsoleSource, Overview},
+        queue::DetectionQueue,
+        saved::Kept,
+    },
+    settings,
+    telemetry::{Telemetry, WatchedExporter},
+};
+use anyhow::Context as _;
+use engine::Engine;
+use foreshock_console::{Phase, Readiness};
+use foreshock_engine::event::IncidentId;
+use foreshock_otlp::{
+    Signal,
+    export::{Exporter, ExporterHandle},
+    receive::{InFlightBytes, ReceiverCounters, grpc, http},
+    request::Intake,
+};
+use foreshock_store::Store;
+use listen::Listeners;
+use spool::Spool;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::Instant,
+};
+
+/// Acknowledgements that wait for the correlator.
+const MOST_ACKNOWLEDGEMENTS: usize = 64;
+
+/// A running hop. Dropping it without [`Live::stop`] loses what is queued.
+#[derive(Debug)]
+pub struct Live {
+    addresses: Addresses,
+    readiness: Readiness,
+    /// Set to stop the receivers.
+    stop_receivers: watch::Sender<bool>,
+    /// Set to stop the console and the health check.
+    stop_pages: watch::Sender<bool>,
+    receivers: JoinSet<()>,
+    pages: JoinSet<()>,
+    failures: mpsc::Receiver<String>,
+    exporters: Vec<ExporterHandle>,
+    engine: Engine,
+    spool: Option<Spool>,
+    store: Option<Arc<Store>>,
+    telemetry: Arc<Telemetry>,
+    detection: Arc<DetectionQueue>,
+    counters: Arc<DetectionCounters>,
+    overview: Arc<Overview>,
+    shutdown_timeout: Duration,
+}
+
+/// How a stop went.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Stopped {
+    /// Requests that were not sent, by exporter; kept for the next start where `kept`.
+    pub unsent: BTreeMap<String, usize>,
+    /// Whether what was not sent lies in the store.
+    pub kept: bool,
+    /// Own events that wait in the store for room in an exporter's queue.
+    pub events: usize,
+}
+
+impl Live {
+    /// Opens the listeners, restores what was kept, and starts to take telemetry.
+    ///
+    /// # Errors
+    /// If a port is taken, a certificate or a detector can't be used, or the state folder can't be.
+    pub async fn start(config: &Config, clock: Arc<dyn Clock>, telemetry: Arc<Telemetry>) -> anyhow::Result<Self> {
+        let readiness = Readiness::default();
+        let mut listeners = Listeners::bind(config).await?;
+        let addresses = listeners.addresses();
+        let (stop_pages, pages_stopped) = watch::channel(false);
+        let (stop_receivers, receivers_stopped) = watch::channel(false);
+        let (failure, failures) = mpsc::channel(8);
+        let mut pages = JoinSet::new();
+        if let Some(listener) = listeners.health.take() {
+            let serve = foreshock_console::serve_health(listener, readiness.clone(), until(pages_stopped.clone()));
+            pages.spawn(watched("the health check", failure.clone(), serve));
+        }
+
+        let store = match config.storage.clone() {
+            Some(folder) => Some(tokio::task::spawn_blocking(move || open_store(&folder)).await??),
+            None => None,
+        };
+        let loaded = {
+            let config = config.clone();
+            tokio::task::spawn_blocking(move || detectors::load(&config)).await??
+        };
+        let overview = Arc::new(Overview::default());
+        let kept = match &store {
+            Some(store) => {
+                let (store, overview) = (Arc::clone(store), Arc::clone(&overview));
+                tokio::task::spawn_blocking(move || {
+                    keeper::remember(&store, &overview);
+                    keeper::kept(&store)
+                })
+                .await?
+            }
+            None => Kept::default(),
+        };
+
+        let mut exporters = BTreeMap::new();
+        for exporter in config.exporters.values() {
+            let settings = settings::exporter(exporter).with_context(|| format!("exporter `{}`", exporter.name))?;
+            let capacity = settings.queue.queue_size as u64;
+            let handle = Exporter::spawn(settings).with_context(|| format!("exporter `{}`", exporter.name))?;
+            exporters.insert(exporter.name.clone(), (handle, capacity));
+        }
+        let watched_exporters: Vec<WatchedExporter> = exporters
+            .iter()
+            .map(|(name, (handle, capacity))| WatchedExporter {
+                name: name.clone(),
+                counters: handle.counters(),
+                capacity: *capacity,
+            })
+            .collect();
+        let receiver_counters = Arc::<ReceiverCounters>::default();
+        let counters = Arc::<DetectionCounters>::default();
+        telemetry.watch_receivers(&receiver_counters);
+        telemetry.watch_exporters(&watched_exporters);
+        telemetry.watch_detection(&counters);
+        telemetry.watch_detectors(&loaded.detectors);
+
+        let detection = Arc::new(DetectionQueue::new(config.detection.queue_requests, config.detection.queue_bytes));
+        let (acknowledge, acknowledgements) = std::sync::mpsc::sync_channel::<IncidentId>(MOST_ACKNOWLEDGEMENTS);
+        let targets = targets(config, &exporters);
+        let engine = Engine::start(engine::Parts {
+            config,
+            loaded: &loaded,
+            clock: Arc::clone(&clock),
+            queue: Arc::clone(&detection),
+            counters: Arc::clone(&counters),
+            overview: Arc::clone(&overview),
+            acknowledgements,
+            store: store.clone(),
+            targets,
+            kept,
+        })?;
+
+        let ways = Signal::ALL.map(|signal| way(config, signal, &exporters));
+        let intake: Arc<dyn Intake> = Arc::new(Forwarding::new(ways, Arc::clone(&detection), Arc::clone(&counters)));
+        let spool = store.as_ref().map(|store| {
+            let entrances = exporters.values().map(|(handle, _)| (handle.entrance(), handle.counters())).collect();
+            Spool::start(Arc::clone(store), entrances)
+        });
+        let in_flight = InFlightBytes::default();
+        let drain = config.shutdown_timeout.div_f64(2.0).min(Duration::from_secs(5));
+        let mut receivers = JoinSet::new();
+        if let (Some(listener), Some(about)) = (listeners.grpc.take(), &config.grpc) {
+            let settings = settings::receiver(about, &in_flight, &receiver_counters, drain)?;
+            let serve = grpc::serve(listener, settings, Arc::clone(&intake), until(receivers_stopped.clone()));
+            receivers.spawn(watched("the OTLP/gRPC receiver", failure.clone(), serve));
+        }
+        if let (Some(listener), Some(about)) = (listeners.http.take(), &config.http) {
+            let settings = settings::receiver(about, &in_flight, &receiver_counters, drain)?;
+            let serve = http::serve(listener, settings, Arc::clone(&intake), until(receivers_stopped.clone()));
+            receivers.spawn(watched("the OTLP/HTTP receiver", failure.clone(), serve));
+        }
+        if let Some(listener) = listeners.console.take() {
+            let shown = Arc::clone(&telemetry);
+            let source =
+                ConsoleSource { overview: Arc::clone(&overview), metrics: Box::new(move || shown.text()), acknowledge };
+            let serve = foreshock_console::serve(listener, Arc::new(source), until(pages_stopped));
+            pages.spawn(watched("the console", failure, serve));
+        }
+        readiness.set(Phase::Ready);
+        let exporters = exporters.into_values().map(|(handle, _)| handle).collect();
+        let shutdown_timeout = config.shutdown_timeout;
+        Ok(Self {
+            addresses,
+            readiness,
+            stop_receivers,
+            stop_pages,
+            receivers,
+            pages,
+            failures,
+            exporters,
+            engine,
+            spool,
+            store,
+            telemetry,
+            detection,
+            counters,
+            overview,
+            shutdown_timeout,
+        })
+    }
+
+    /// Where it listens: the addresses asked for, with real port numbers.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// What detection counts.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<DetectionCounters> {
+        &self.counters
+    }
+
+    /// What the console shows.
+    #[must_use]
+    pub fn overview(&self) -> &Arc<Overview> {
+        &self.overview
+    }
+
+    /// Requests that wait for detection.
+    #[must_use]
+    pub fn detection_backlog(&self) -> usize {
+        self.detection.len()
+    }
+
+    /// Waits until a part that should run for ever ends; says which one, and why.
+    pub async fn failed(&mut self) -> String {
+        match self.failures.recv().await {
+            Some(failure) => failure,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops accepting, lets detection finish, drains the exporters, and keeps what is left, all within the configured time.
+    pub async fn stop(mut self) -> Stopped {
+        let deadline = Instant::now() + self.shutdown_timeout;
+        self.readiness.set(Phase::Draining);
+        self.stop_receivers.send_replace(true);
+        while self.receivers.join_next().await.is_some() {}
+        if let Some(spool) = &mut self.spool {
+            spool.pause().await;
+        }
+
+        self.detection.close();
+        let emission = self.engine.finish(deadline - self.shutdown_timeout.div_f64(2.0)).await;
+        let mut drains = JoinSet::new();
+        for exporter in self.exporters {
+            drains.spawn(exporter.drain(deadline));
+        }
+        let mut leftovers = Vec::new();
+        while let Some(drained) = drains.join_next().await {
+            match drained {
+                Ok(leftover) => leftovers.push(leftover),
+                Err(error) => tracing::error!(%error, "an exporter did not drain"),
+            }
+        }
+        let unsent: BTreeMap<String, usize> = leftovers
+            .iter()
+            .filter(|leftover| !leftover.requests.is_empty())
+            .map(|leftover| (leftover.exporter.clone(), leftover.requests.len()))
+            .collect();
+        let store = self.store.take();
+        let spool = self.spool.take();
+        let (kept, events) = tokio::task::spawn_blocking(move || {
+            let kept = match (&store, spool) {
+                (Some(store), Some(spool)) => spool.finish(store, leftovers),
+                _ => false,
+            };
+            (kept, emission.map_or(0, crate::pipeline::emit::Emission::finish))
+        })
+        .await
+        .unwrap_or((false, 0));
+
+        self.stop_pages.send_replace(true);
+        let pages = async { while self.pages.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_secs(1), pages).await;
+        let telemetry = Arc::clone(&self.telemetry);
+        let _ = tokio::task::spawn_blocking(move || telemetry.shutdown(Duration::from_secs(1))).await;
+        Stopped { unsent, kept, events }
+    }
+}
+
+/// Ends when `stop` is set.
+async fn until(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stopped| *stopped).await;
+}
+
+/// Reports a server that fails.
+async fn watched<E: std::error::Error>(
+    what: &'static str,
+    failure: mpsc::Sender<String>,
+    serve: impl Future<Output = Result<(), E>>,
+) {
+    if let Err(error) = serve.await {
+        let _ = failure.send(format!("{what} failed: {}", detectors::chain(&error))).await;
+    }
+}
+
+fn open_store(folder: &std::path::Path) -> anyhow::Result<Arc<Store>> {
+    let opened = Store::open(folder)?;
+    if let Some(aside) = opened.aside {
+        tracing::warn!(
+            reason = aside.reason,
+            kept_as = %aside.path.display(),
+            "the state file can't be used and was moved aside; starting cold"
+        );
+    }
+    Ok(Arc::new(opened.store))
+}
+
+type Exporters = BTreeMap<String, (ExporterHandle, u64)>;
+
+/// The exporters of all pipelines of a signal, each once.
+fn way(config: &Config, signal: Signal, exporters: &Exporters) -> Way {
+    let mut names: Vec<&String> = Vec::new();
+    let mut is_detected = false;
+    for pipeline in config.pipelines.iter().filter(|pipeline| pipeline.signal.name() == signal.name()) {
+        is_detected |= !pipeline.detectors.is_empty();
+        for name in &pipeline.exporters {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    let entrances = names.iter().filter_map(|name| exporters.get(*name)).map(|(handle, _)| handle.entrance()).collect();
+    Way { exporters: entrances, is_detected }
+}
+
+/// Who takes events and incident traces.
+fn targets(config: &Config, exporters: &Exporters) -> Vec<Target> {
+    let (events, traces) = (&config.detection.event_exporters, &config.detection.trace_exporters);
+    exporters
+        .iter()
+        .filter(|(name, _)| events.contains(name) || traces.contains(name))
+        .map(|(name, (handle, capacity))| Target {
+            entrance: handle.entrance(),
+            counters: handle.counters(),
+            capacity: *capacity,
+            events: events.contains(name),
+            traces: traces.contains(name),
+        })
+        .collect()
+}
+
+/// The channel to the store's thread.
+type KeeperInput = std::sync::mpsc::SyncSender<Keep>;

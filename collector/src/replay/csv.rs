@@ -1,0 +1,234 @@
+//! Rows of a CSV file as OTLP requests, one a row, so that they take the same way as all other telemetry.
+
+use super::{
+    Recorded,
+    mapping::{Kind, Mapping, ServiceName, TimeFormat, ValueColumn},
+};
+use foreshock_otlp::{Signal, json};
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use serde_json::{Value, json};
+use std::{fs::File, path::Path};
+
+/// Columns that are taken for the time where none is named, in this order.
+const USUAL_TIMES: [&str; 5] = ["timestamp", "time", "datetime", "date", "ts"];
+
+/// The rows of a file.
+pub(super) struct Rows {
+    reader: csv::Reader<File>,
+    record: csv::ByteRecord,
+    mapping: Mapping,
+    time: usize,
+    service: Option<usize>,
+    attributes: Vec<(String, usize)>,
+    values: Vec<(usize, ValueColumn)>,
+    /// Where counters count from: the time of the first row.
+    start: u64,
+    file: String,
+}
+
+/// Opens a file and finds the columns; the error ends a sentence that begins with the file.
+pub(super) fn open(path: &Path, mapping: Mapping) -> Result<Rows, String> {
+    let reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_path(path);
+    let mut reader = reader.map_err(|error| format!("can't be read: {error}"))?;
+    let headers: Vec<String> = reader
+        .byte_headers()
+        .map_err(|error| format!("has no header: {error}"))?
+        .iter()
+        .map(|name| String::from_utf8_lossy(name).trim_start_matches('\u{feff}').to_owned())
+        .collect();
+    let position = |name: &str| headers.iter().position(|header| header.eq_ignore_ascii_case(name));
+    let find = |name: &str| {
+        position(name).ok_or_else(|| format!("has no column `{name}`; there is `{}`", headers.join("`, `")))
+    };
+    let time = match &mapping.time_column {
+        Some(name) => find(name)?,
+        None => USUAL_TIMES.iter().find_map(|name| position(name)).ok_or_else(|| {
+            format!("which column is the time? Say it in a mapping; there is `{}`", headers.join("`, `"))
+        })?,
+    };
+    let service = match &mapping.service {
+        ServiceName::Constant(_) => None,
+        ServiceName::Column(name) => Some(find(name)?),
+    };
+    let mut attributes = Vec::new();
+    for name in &mapping.attributes {
+        attributes.push((name.clone(), find(name)?));
+    }
+    let mut values = Vec::new();
+    match &mapping.values {
+        Some(columns) => {
+            for column in columns {
+                values.push((find(&column.column)?, column.clone()));
+            }
+        }
+        None => {
+            let others = headers.iter().enumerate().filter(|(index, _)| {
+                *index != time && Some(*index) != service && !attributes.iter().any(|(_, column)| column == index)
+            });
+            for (index, name) in others {
+                // `value` says nothing; the file's name does.
+                let metric = if name.eq_ignore_ascii_case("value") { mapping.stem.clone() } else { name.clone() };
+                let column = ValueColumn {
+                    column: name.clone(),
+                    metric,
+                    unit: String::new(),
+                    kind: Kind::Gauge,
+                    attributes: Vec::new(),
+                };
+                values.push((index, column));
+            }
+        }
+    }
+    if values.is_empty() {
+        return Err("has no column of values".to_owned());
+    }
+    let (record, file) = (csv::ByteRecord::new(), path.display().to_string());
+    Ok(Rows { reader, record, mapping, time, service, attributes, values, start: 0, file })
+}
+
+impl Rows {
+    fn text(&self, column: usize) -> String {
+        String::from_utf8_lossy(self.record.get(column).unwrap_or_default()).into_owned()
+    }
+
+    /// The row as a request; `None` if it has no number.
+    fn request(&mut self) -> Result<Option<String>, String> {
+        let text = self.text(self.time);
+        let time = parse_time(&text, &self.mapping.time_format).ok_or_else(|| format!("`{text}` is not a time"))?;
+        if self.start == 0 {
+            self.start = time;
+        }
+        let labels: Vec<Value> =
+            self.attributes.iter().map(|(name, column)| attribute(name, &self.text(*column))).collect();
+        let mut metrics = Vec::new();
+        for (index, column) in &self.values {
+            let Some(number) = self.text(*index).parse::<f64>().ok().filter(|number| number.is_finite()) else {
+                continue;
+            };
+            let mut attributes = labels.clone();
+            attributes.extend(column.attributes.iter().map(|(key, value)| attribute(key, value)));
+            let mut point = json!({ "timeUnixNano": time.to_string(), "asDouble": number, "attributes": attributes });
+            let data = match column.kind {
+                Kind::Gauge => json!({ "gauge": { "dataPoints": [point] } }),
+                Kind::Counter => {
+                    point["startTimeUnixNano"] = json!(self.start.to_string());
+                    json!({ "sum": { "dataPoints": [point], "aggregationTemporality": 2, "isMonotonic": true } })
+                }
+                Kind::Delta => {
+                    json!({ "sum": { "dataPoints": [point], "aggregationTemporality": 1, "isMonotonic": true } })
+                }
+            };
+            let mut metric = json!({ "name": column.metric, "unit": column.unit });
+            if let (Value::Object(metric), Value::Object(data)) = (&mut metric, data) {
+                metric.extend(data);
+            }
+            metrics.push(metric);
+        }
+        if metrics.is_empty() {
+            return Ok(None);
+        }
+        let name = match (&self.mapping.service, self.service) {
+            (_, Some(column)) => self.text(column),
+            (ServiceName::Constant(name) | ServiceName::Column(name), None) => name.clone(),
+        };
+        let mut resource = vec![attribute("service.name", &name)];
+        if !self.mapping.namespace.is_empty() {
+            resource.push(attribute("service.namespace", &self.mapping.namespace));
+        }
+        resource.extend(self.mapping.resource.iter().map(|(key, value)| attribute(key, value)));
+        let request = json!({ "resourceMetrics": [{
+            "resource": { "attributes": resource },
+            "scopeMetrics": [{ "scope": { "name": "csv" }, "metrics": metrics }],
+        }] });
+        Ok(Some(request.to_string()))
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Recorded;
+
+    fn next(&mut self) -> Option<Recorded> {
+        loop {
+            let at = self.reader.position().line();
+            let request = match self.reader.read_byte_record(&mut self.record) {
+                Ok(false) => return None,
+                Ok(true) => self.request(),
+                Err(error) => Err(error.to_string()),
+            };
+            let place = |why: String| format!("{}:{at}: {why}", self.file);
+            match request {
+                Ok(None) => {}
+                Ok(Some(text)) => {
+                    let request = json::to_protobuf(Signal::Metrics, text.as_bytes());
+                    return Some(
+                        request.map(|request| (Signal::Metrics, request)).map_err(|error| place(error.to_string())),
+                    );
+                }
+                Err(why) => return Some(Err(place(why))),
+            }
+        }
+    }
+}
+
+fn attribute(key: &str, value: &str) -> Value {
+    json!({ "key": key, "value": { "stringValue": value } })
+}
+
+/// Nanoseconds since the Unix epoch; `None` if the text is no time after it.
+fn parse_time(text: &str, format: &TimeFormat) -> Option<u64> {
+    let positive = |nanos: i128| u64::try_from(nanos).ok().filter(|nanos| *nanos > 0);
+    let scaled = |number: f64, scale: f64| {
+        let nanos = number * scale;
+        (nanos >= 1.0 && nanos < i64::MAX as f64).then_some(nanos as u64)
+    };
+    match format {
+        TimeFormat::Unix(scale) if *scale == 1.0 => text.parse().ok().filter(|nanos| *nanos > 0),
+        TimeFormat::Unix(scale) => scaled(text.parse().ok()?, *scale),
+        TimeFormat::Pattern(pattern) => match Timestamp::strptime(pattern, text) {
+            Ok(timestamp) => positive(timestamp.as_nanosecond()),
+            Err(_) => {
+                let local = DateTime::strptime(pattern, text).ok()?;
+                positive(local.to_zoned(TimeZone::UTC).ok()?.timestamp().as_nanosecond())
+            }
+        },
+        TimeFormat::Any => {
+            if let Ok(number) = text.parse::<f64>() {
+                // Seconds until the year 5138; then the next unit.
+                let scale = match number.abs() {
+                    size if size < 1e11 => 1e9,
+                    size if size < 1e14 => 1e6,
+                    size if size < 1e17 => 1e3,
+                    _ => 1.0,
+                };
+                return scaled(number, scale);
+            }
+            if let Ok(timestamp) = text.parse::<Timestamp>() {
+                return positive(timestamp.as_nanosecond());
+            }
+            let local: DateTime = text.parse().ok()?;
+            positive(local.to_zoned(TimeZone::UTC).ok()?.timestamp().as_nanosecond())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The forms that recordings use all mean the same instant.
+    #[test]
+    fn times() {
+        let expected = Some(1_424_986_973_000_000_000);
+        for text in
+            ["2015-02-26 21:42:53", "2015-02-26T21:42:53Z", "2015-02-26T22:42:53+01:00", "1424986973", "1424986973000"]
+        {
+            assert_eq!(parse_time(text, &TimeFormat::Any), expected, "{text}");
+        }
+        let pattern = TimeFormat::Pattern("%d.%m.%Y %H:%M:%S".to_owned());
+        assert_eq!(parse_time("26.02.2015 21:42:53", &pattern), expected);
+        assert_eq!(parse_time("1424986973000", &TimeFormat::Unix(1e6)), expected);
+        for wrong in ["", "yesterday", "-5", "0", "1e300", "NaN"] {
+            assert_eq!(parse_time(wrong, &TimeFormat::Any), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The command line as a user sees it: exit codes and output of the real program.
+
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Output},
+};
+
+fn foreshock(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_foreshock"))
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .env_remove("FORESHOCK_LOG")
+        .output()
+        .expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn write(folder: &Path, name: &str, content: &str) -> String {
+    let path = folder.join(name);
+    std::fs::File::create(&path).and_then(|mut file| file.write_all(content.as_bytes())).expect("a file");
+    path.display().to_string()
+}
+
+/// Scripts rely on the exit codes: 0 for a good file, 2 for arguments or a configuration that can't be used.
+#[test]
+fn exit_codes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = write(folder.path(), "good.yaml", foreshock::replay::DEFAULT_CONFIG);
+    let output = foreshock(&["validate", "--config", &good], &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("configuration is valid"), "{}", text(&output.stdout));
+
+    let bad = write(folder.path(), "bad.yaml", &foreshock::replay::DEFAULT_CONFIG.replace("endpoint:", "endpiont:"));
+    let output = foreshock(&["validate", "--config", &bad], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let problems = text(&output.stderr);
+    assert!(problems.matches("did you mean `endpoint`?").count() == 3, "{problems}");
+    assert_eq!(foreshock(&["run", "--config", &bad], &[]).status.code(), Some(2));
+    assert_eq!(foreshock(&["run", "--config", "/does/not/exist"], &[]).status.code(), Some(2));
+    assert_eq!(foreshock(&["run"], &[]).status.code(), Some(2));
+    assert_eq!(foreshock(&["nonsense"], &[]).status.code(), Some(2));
+    assert_eq!(foreshock(&["replay", "--input", "/does/not/exist"], &[]).status.code(), Some(2));
+}
+
+/// The schema of a detector's own configuration is held against the file, at the line of the key.
+#[test]
+fn a_detectors_schema_is_checked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = foreshock::replay::DEFAULT_CONFIG.replace(
+        "module: builtin:isolation-forest",
+        "module: builtin:isolation-forest\n    config: { contaminatoin: 0.1 }",
+    );
+    let path = write(folder.path(), "bad.yaml", &config);
+    let output = foreshock(&["validate", "--config", &path], &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    let line = config.lines().position(|line| line.contains("contaminatoin")).expect("the line") + 1;
+    let problems = text(&output.stderr);
+    assert!(problems.contains(&format!("bad.yaml:{line}:")) && problems.contains("contaminatoin"), "{problems}");
+}
+
+/// `templates` numbers lines from 1, and lines that differ only in what varies share a template.
+#[test]
+fn templates() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rows: String =
+        (0..50).map(|i| format!("{i},connection to 10.0.0.{i} lost after {i} ms\n{i},cache is warm\n")).collect();
+    let path = write(folder.path(), "log.csv", &format!("id,Content\n{rows}"));
+    let output = foreshock(&["templates", "--input", &path], &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let out = text(&output.stdout);
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (101, "line,template_id,template"));
+    let id = |line: &str| line.split(',').nth(1).map(str::to_owned);
+    assert!(lines[1].starts_with("1,") && lines[1].contains("<*>"), "{}", lines[1]);
+    assert!(lines.iter().skip(1).step_by(2).all(|line| id(line) == id(lines[1])));
+    assert!(lines.iter().skip(2).step_by(2).all(|line| id(line) == id(lines[2])));
+    assert_ne!(id(lines[1]), id(lines[2]));
+    assert_eq!(foreshock(&["templates", "--input", &path, "--column", "x"], &[]).status.code(), Some(2));
+}

@@ -1,0 +1,255 @@
+//! The live hop over real sockets, with an upstream that records what arrives.
+
+use bytes::Bytes;
+use foreshock::{
+    config::{self, Config, Surroundings},
+    detectors::Components,
+    live::Live,
+    pipeline::clock::SystemClock,
+    telemetry::Telemetry,
+};
+use foreshock_otlp::{
+    Signal, json,
+    receive::{self, grpc},
+    request::{Intake, Refusal, Request},
+};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+/// How long a condition may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An OTLP/gRPC backend that keeps what arrives.
+#[derive(Default)]
+struct Backend {
+    requests: Mutex<Vec<(Signal, Bytes)>>,
+}
+
+impl Intake for Backend {
+    fn accept(&self, request: Request) -> Result<(), Refusal> {
+        self.requests.lock().expect("not poisoned").push((request.signal, request.plain));
+        Ok(())
+    }
+}
+
+impl Backend {
+    async fn start(self: &Arc<Self>, listener: TcpListener) {
+        let intake: Arc<dyn Intake> = Arc::<Self>::clone(self);
+        tokio::spawn(grpc::serve(listener, receive::Settings::default(), intake, std::future::pending()));
+    }
+
+    fn has(&self, bytes: &Bytes) -> bool {
+        self.requests.lock().expect("not poisoned").iter().any(|(_, seen)| seen == bytes)
+    }
+}
+
+async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let began = tokio::time::Instant::now();
+    while !condition().await {
+        assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn yaml(backend: SocketAddr, folder: &Path, more: &str) -> String {
+    format!(
+        "receivers: {{otlp: {{protocols: {{grpc: {{endpoint: \"127.0.0.1:0\"}}, http: {{endpoint: \"127.0.0.1:0\"}}}}}}}}
+exporters: {{otlp/backend: {{endpoint: \"http://{backend}\", retry_on_failure: {{initial_interval: 100ms, max_interval: 1s}}}}}}
+detectors: {{baseline: {{module: \"builtin:baseline\"}}}}
+console: {{endpoint: \"127.0.0.1:0\"}}
+health: {{endpoint: \"127.0.0.1:0\"}}
+storage: {{path: \"{}\"}}
+service:
+  shutdown_timeout: 2s
+  pipelines:
+    metrics: {{receivers: [otlp], detectors: [baseline], exporters: [otlp/backend]}}
+    logs: {{receivers: [otlp], exporters: [otlp/backend]}}
+    traces: {{receivers: [otlp], exporters: [otlp/backend]}}
+{more}",
+        folder.display()
+    )
+}
+
+fn parse(text: &str) -> Config {
+    let components = Components::default();
+    let surroundings = Surroundings { env: &|_| None, modules: &components, processors: 2 };
+    config::parse("test", Path::new(""), text, &surroundings).expect("usable").config
+}
+
+async fn start(config: &Config) -> Live {
+    let telemetry = Arc::new(Telemetry::start(&config.telemetry).expect("telemetry"));
+    Live::start(config, Arc::new(SystemClock), telemetry).await.expect("starts")
+}
+
+fn now() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos()
+}
+
+/// A gauge of one service, now; `padding` makes the request as large as wanted.
+fn metrics(service: &str, padding: usize) -> Bytes {
+    let text = format!(
+        r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"{service}"}}}},{{"key":"padding","value":{{"stringValue":"{}"}}}}]}},"scopeMetrics":[{{"metrics":[{{"name":"load","gauge":{{"dataPoints":[{{"timeUnixNano":"{}","asDouble":1.5}}]}}}}]}}]}}]}}"#,
+        "x".repeat(padding),
+        now()
+    );
+    json::to_protobuf(Signal::Metrics, text.as_bytes()).expect("OTLP")
+}
+
+/// Sends a request over HTTP and gives the whole answer.
+async fn http(address: SocketAddr, head: &str, body: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("connects");
+    let head = format!(
+        "{head} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/x-protobuf\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("writes");
+    stream.write_all(body).await.expect("writes");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("reads");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+async fn post(address: SocketAddr, body: &[u8]) -> String {
+    http(address, "POST /v1/metrics", body).await
+}
+
+/// What comes in goes out byte for byte, is counted, and the pages answer. A request that detection has no room for is
+/// forwarded like any other, and counted as shed.
+#[tokio::test(flavor = "multi_thread")]
+async fn forwards_exactly_and_sheds_detection_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let backend = Arc::<Backend>::default();
+    let upstream = listener.local_addr().expect("its address");
+    backend.start(listener).await;
+    let live = start(&parse(&yaml(upstream, folder.path(), "detection: {queue: {size_mib: 1}}\n"))).await;
+    let addresses = live.addresses();
+    let (receiver, console) = (addresses.http.expect("HTTP"), addresses.console.expect("console"));
+    assert!(http(addresses.health.expect("health"), "GET /", b"").await.starts_with("HTTP/1.1 200"));
+
+    let (small, large) = (metrics("cart", 10), metrics("cart", 2 << 20));
+    for request in [&small, &large] {
+        assert!(post(receiver, request).await.starts_with("HTTP/1.1 200"));
+        until("the backend has the same bytes", async || backend.has(request)).await;
+    }
+    assert_eq!(live.counters().shed(Signal::Metrics), 1);
+    until("the service is known", async || live.counters().services.get() == 1).await;
+    let shown = http(console, "GET /metrics", b"").await;
+    for line in [
+        "foreshock_receiver_accepted_metric_points_total{receiver=\"otlp\",transport=\"http\"} 2",
+        "foreshock_exporter_sent_metric_points_total{exporter=\"otlp/backend\"} 2",
+        "foreshock_exporter_queue_capacity{exporter=\"otlp/backend\"} 1000",
+        "foreshock_detection_shed_total{signal=\"metrics\"} 1",
+        "foreshock_detector_duration_seconds_count{detector=\"baseline\"}",
+        "foreshock_incidents_open 0",
+    ] {
+        assert!(shown.contains(line), "{line} is not in\n{shown}");
+    }
+    assert!(post(receiver, b"\x0a\xff").await.starts_with("HTTP/1.1 400"));
+    let stopped = live.stop().await;
+    assert!(stopped.unsent.is_empty(), "{stopped:?}");
+}
+
+/// What can't be sent by the end of a stop is kept, and sent by the next start, byte for byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stop_leaves_is_sent_by_the_next_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let upstream = listener.local_addr().expect("its address");
+    drop(listener);
+    let config = parse(&yaml(upstream, folder.path(), ""));
+    let live = start(&config).await;
+    let requests: Vec<Bytes> = (0..5).map(|number| metrics(&format!("s{number}"), 0)).collect();
+    for request in &requests {
+        assert!(post(live.addresses().http.expect("HTTP"), request).await.starts_with("HTTP/1.1 200"));
+    }
+    let stopped = live.stop().await;
+    assert_eq!(stopped.unsent.get("otlp/backend"), Some(&5), "{stopped:?}");
+    assert!(stopped.kept, "{stopped:?}");
+
+    let backend = Arc::<Backend>::default();
+    backend.start(TcpListener::bind(upstream).await.expect("the same port")).await;
+    let live = start(&config).await;
+    for request in &requests {
+        until("the backend has what was kept", async || backend.has(request)).await;
+    }
+    assert_eq!(live.counters().services.get(), 5, "what was learned is there again");
+    assert!(live.stop().await.unsent.is_empty());
+}
+
+/// A process that is killed goes on from its last snapshot at the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_process_keeps_what_it_learned() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let upstream = listener.local_addr().expect("its address");
+    Arc::<Backend>::default().start(listener).await;
+    let path = folder.path().join("foreshock.yaml");
+    std::fs::write(&path, yaml(upstream, &folder.path().join("state"), "")).expect("a file");
+
+    let mut process = Process::start(&path).await;
+    assert!(post(process.http, &metrics("cart", 0)).await.starts_with("HTTP/1.1 200"));
+    let console = process.console;
+    until("a snapshot is written", async || {
+        let shown = http(console, "GET /metrics", b"").await;
+        shown.lines().any(|line| line.starts_with("foreshock_state_kept_total") && !line.ends_with(" 0"))
+    })
+    .await;
+    process.child.kill().expect("is killed");
+    process.child.wait().expect("ends");
+
+    let mut process = Process::start(&path).await;
+    let console = process.console;
+    until("the service is known without new telemetry", async || {
+        http(console, "GET /metrics", b"").await.contains("foreshock_services 1")
+    })
+    .await;
+    process.child.kill().expect("is killed");
+    process.child.wait().expect("ends");
+}
+
+/// The real program in a process of its own.
+struct Process {
+    child: std::process::Child,
+    http: SocketAddr,
+    console: SocketAddr,
+}
+
+impl Process {
+    async fn start(config: &Path) -> Self {
+        let config = config.to_owned();
+        tokio::task::spawn_blocking(move || {
+            use std::io::BufRead;
+            let mut child = Command::new(env!("CARGO_BIN_EXE_foreshock"))
+                .args(["run", "--config"])
+                .arg(&config)
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("starts");
+            let mut lines = std::io::BufReader::new(child.stderr.take().expect("its stderr")).lines();
+            let ready = loop {
+                let line = lines.next().expect("a ready line").expect("text");
+                if line.starts_with("foreshock ready:") {
+                    break line;
+                }
+            };
+            std::thread::spawn(move || lines.for_each(drop));
+            let address = |what: &str| {
+                let (_, rest) = ready.split_once(&format!("{what} http://")).expect("the address");
+                rest.split(',').next().expect("an address").parse().expect("an address")
+            };
+            Self { http: address("otlp/http"), console: address("console"), child }
+        })
+        .await
+        .expect("starts")
+    }
+}
