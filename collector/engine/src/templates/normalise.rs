@@ -164,7 +164,11 @@ fn fill_empty_values(source: &[u8], out: &mut Vec<Token>) {
 /// Immediate repeats of 2 to 8 tokens with a variable among them are kept once.
 fn drop_repeats(source: &[u8], out: &mut Vec<Token>) {
     let Some(first) = out.iter().position(|token| token.class == Class::Variable) else { return };
-    let same = |a: &Token, b: &Token| a.text(source) == b.text(source);
+    let same = |a: &Token, b: &Token| match (a.class, b.class) {
+        (Class::Variable, Class::Variable) => true,
+        (Class::Variable, _) | (_, Class::Variable) => false,
+        _ => a.end - a.start == b.end - b.start && a.text(source) == b.text(source),
+    };
     let mut kept = first + 1;
     for i in first + 1..out.len() {
         out[kept] = out[i];

@@ -8,8 +8,20 @@ use super::{
 /// Tokenises `line`, at most `limit` tokens, into `out`, which is emptied first. `line` has at most 64 KiB.
 pub(super) fn tokenise(line: &[u8], limit: usize, out: &mut Vec<Token>) {
     out.clear();
-    let marks = Marks { at: line.contains(&b'@'), scheme: line.windows(3).any(|three| three == b"://") };
+    let marks = Marks { at: line.contains(&b'@'), scheme: holds_scheme(line) };
     Scanner { line, limit, marks, out }.region(0, line.len(), true);
+}
+
+/// Whether `://` stands anywhere in the line. Goes from colon to colon, which is fast.
+fn holds_scheme(line: &[u8]) -> bool {
+    let mut rest = line;
+    while let Some(colon) = rest.iter().position(|&byte| byte == b':') {
+        rest = &rest[colon + 1..];
+        if rest.starts_with(b"//") {
+            return true;
+        }
+    }
+    false
 }
 
 /// Which rare shapes a line can hold at all; saves looking for them at every word.
