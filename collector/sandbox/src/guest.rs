@@ -164,6 +164,7 @@ impl GuestState {
         let growth = desired.saturating_sub(current);
         if self.memory_bytes.saturating_add(growth) > self.memory_limit {
             self.memory_refused = true;
+            self.last_growth = 0;
             return false;
         }
         self.memory_bytes += growth;

@@ -137,7 +137,7 @@ impl Slot {
                 Some(verdict)
             }
             Err(failure) => {
-                self.fail(failure, &occasion.closed.service, window.end, around);
+                self.fail(&failure, &occasion.closed.service, window.end, around);
                 None
             }
         }
@@ -164,7 +164,7 @@ impl Slot {
                 self.model = Some(model);
                 self.windows_since_snapshot = 0;
             }
-            Err(failure) => self.fail(failure, &closed.service, end, around),
+            Err(failure) => self.fail(&failure, &closed.service, end, around),
         }
     }
 
@@ -193,12 +193,12 @@ impl Slot {
                 self.saved = Some((state.schema, state.bytes));
                 self.windows_since_snapshot = 0;
             }
-            Err(failure) => self.fail(failure, service, now, around),
+            Err(failure) => self.fail(&failure, service, now, around),
         }
     }
 
     /// Drops the store, which is of no further use after any failure, and decides when to try again.
-    fn fail(&mut self, failure: Failure, service: &ServiceKey, now: UnixNanos, around: &mut Surroundings<'_>) {
+    fn fail(&mut self, failure: &Failure, service: &ServiceKey, now: UnixNanos, around: &mut Surroundings<'_>) {
         self.model = None;
         self.detector.stats.add_fault(failure.reason);
         let was_trial = self.breaker.is_trial();
