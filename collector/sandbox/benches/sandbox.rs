@@ -114,12 +114,10 @@ fn rows(c: &mut Criterion) {
             let mut driver = Driver::<Baseline>::open("{}").expect("the baseline detector opens");
             let ids: Vec<u32> =
                 (0..rows).map(|id| driver.series(&format!("metric.{id}"), Kind::Gauge, &[("host", "a")])).collect();
-            let mut index = 0;
             let mut windows = Vec::new();
-            for _ in 0..20_000_u64.min(4_000_000 / u64::from(rows)) {
+            for index in 0..20_000_u64.min(4_000_000 / u64::from(rows)) {
                 let rows: Vec<_> = ids.iter().map(|&id| (id, value(id, index))).collect();
                 windows.push(driver.window(&rows));
-                index += 1;
             }
             // Time starts over when the windows are used up; to the baseline that is a window like another.
             let mut windows = windows.iter().cycle();

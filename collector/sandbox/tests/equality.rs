@@ -1,5 +1,7 @@
 //! Same input, same answer: natively and sandboxed, and before and after a restart.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, their helper functions too")]
+
 mod support;
 
 use foreshock_builtin::component;

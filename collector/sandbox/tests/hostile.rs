@@ -1,5 +1,7 @@
 //! Detectors can't hurt: each way in which a guest can misbehave costs its own findings and nothing else.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, their helper functions too")]
+
 mod support;
 
 use foreshock_engine::verdict::{Detectors, FaultReason};
