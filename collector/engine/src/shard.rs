@@ -5,6 +5,7 @@ use crate::{
     event::{Anomaly, AnomalyChange},
     facts::WindowFacts,
     ingest::{Ingest, IngestCounters, IngestSettings, RestoreError, ServiceIngest},
+    quality::QualityNote,
     saved::{self, SavedError},
     time::UnixNanos,
     verdict::{DetectorHealth, Detectors},
@@ -109,6 +110,8 @@ pub struct Shard<D> {
     anomalies: Anomalies,
     detectors: D,
     outputs: VecDeque<ShardOutput>,
+    /// Doubts whose window is not judged yet.
+    notes: Vec<QualityNote>,
     now: UnixNanos,
     verdicts: u64,
 }
@@ -124,6 +127,7 @@ impl<D: Detectors> Shard<D> {
             anomalies: Anomalies::new(settings.anomalies),
             detectors,
             outputs: VecDeque::new(),
+            notes: Vec::new(),
             now: UnixNanos(0),
             verdicts: 0,
         }
@@ -156,6 +160,7 @@ impl<D: Detectors> Shard<D> {
             self.judge(&closed, facts);
         }
         self.ingest.forget(service);
+        self.notes.retain(|note| note.service != *service);
         self.detectors.forget(service);
         self.anomalies.forget(service);
         self.take_anomalies();
@@ -213,10 +218,12 @@ impl<D: Detectors> Shard<D> {
         let verdicts = self.detectors.observe(closed);
         self.verdicts += verdicts.len() as u64;
         self.anomalies.handle_window(closed, &facts, &verdicts);
-        let mut notes = Vec::new();
         while let Some(note) = self.ingest.poll_quality() {
-            notes.push(note);
+            self.notes.push(note);
         }
+        // Windows of several services may have closed at once: each takes its own doubts, whoever shares its shard.
+        let own = |note: &QualityNote| note.service == closed.service && note.time <= closed.window.end;
+        let notes: Vec<QualityNote> = self.notes.extract_if(.., |note| own(note)).collect();
         if !notes.is_empty() {
             self.anomalies.handle_quality(closed, &notes);
         }
