@@ -71,14 +71,14 @@ fn ready(addresses: Addresses) -> String {
 
 /// What is left after a stop.
 fn summary(stopped: &Stopped) -> String {
-    if stopped.unsent.is_empty() {
-        return match stopped.events {
-            0 => "foreshock: stopped, everything was sent".to_owned(),
-            events => format!("foreshock: stopped, {events} event batches are kept for the next start"),
-        };
-    }
-    let parts: Vec<String> =
+    let mut parts: Vec<String> =
         stopped.unsent.iter().map(|(exporter, count)| format!("{count} requests for `{exporter}`")).collect();
+    if stopped.events > 0 {
+        parts.push(format!("{} batches of own events", stopped.events));
+    }
+    if parts.is_empty() {
+        return "foreshock: stopped, everything was sent".to_owned();
+    }
     let fate = if stopped.kept { "are kept for the next start" } else { "are lost" };
     format!("foreshock: stopped, {} could not be sent and {fate}", parts.join(" and "))
 }

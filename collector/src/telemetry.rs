@@ -120,7 +120,9 @@ impl Telemetry {
         let given = std::env::var("FORESHOCK_LOG").ok().filter(|filter| !filter.is_empty());
         let filter = EnvFilter::try_new(given.as_deref().unwrap_or(&config.level)).context("the log's level")?;
         let spans = self.spans.as_ref().map(|spans| tracing_opentelemetry::layer().with_tracer(spans.tracer(OWN_NAME)));
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
         let registry = tracing_subscriber::registry().with(filter).with(spans);
         match config.format {
             LogFormat::Text => registry.with(lines).try_init(),
@@ -364,14 +366,14 @@ impl prometheus::core::Collector for Durations {
                     buckets.push(bucket);
                 }
             }
-            histogram.set_bucket(buckets.into());
+            histogram.set_bucket(buckets);
             histogram.set_sample_count(total);
             histogram.set_sample_sum(durations.sum_seconds);
             let mut label = LabelPair::default();
             label.set_name("detector".to_owned());
             label.set_value(detector.clone());
             let mut metric = prometheus::proto::Metric::default();
-            metric.set_label(vec![label].into());
+            metric.set_label(vec![label]);
             metric.set_histogram(histogram);
             family.mut_metric().push(metric);
         }

@@ -143,7 +143,6 @@ async fn forwards_exactly_and_sheds_detection_first() {
     }
     assert_eq!(live.counters().shed(Signal::Metrics), 1);
     until("the service is known", async || live.counters().services.get() == 1).await;
-    let shown = http(console, "GET /metrics", b"").await;
     for line in [
         "foreshock_receiver_accepted_metric_points_total{receiver=\"otlp\",transport=\"http\"} 2",
         "foreshock_exporter_sent_metric_points_total{exporter=\"otlp/backend\"} 2",
@@ -152,7 +151,7 @@ async fn forwards_exactly_and_sheds_detection_first() {
         "foreshock_detector_duration_seconds_count{detector=\"baseline\"}",
         "foreshock_incidents_open 0",
     ] {
-        assert!(shown.contains(line), "{line} is not in\n{shown}");
+        until(line, async || http(console, "GET /metrics", b"").await.contains(line)).await;
     }
     assert!(post(receiver, b"\x0a\xff").await.starts_with("HTTP/1.1 400"));
     let stopped = live.stop().await;
@@ -182,7 +181,7 @@ async fn what_a_stop_leaves_is_sent_by_the_next_start() {
     for request in &requests {
         until("the backend has what was kept", async || backend.has(request)).await;
     }
-    assert_eq!(live.counters().services.get(), 5, "what was learned is there again");
+    until("what was learned is there again", async || live.counters().services.get() == 5).await;
     assert!(live.stop().await.unsent.is_empty());
 }
 

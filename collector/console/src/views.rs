@@ -1,8 +1,12 @@
 //! The shapes of the API's JSON, made from the engine's types.
 
-use foreshock_engine::{event,
+use foreshock_engine::{
+    event,
     incident::{self, HealthState, ServiceHealth},
-    time::UnixNanos, verdict::Severity, window::ServiceKey};
+    time::UnixNanos,
+    verdict::Severity,
+    window::ServiceKey,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 

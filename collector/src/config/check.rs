@@ -52,6 +52,7 @@ pub(super) fn check(raw: Raw, folder: &Path, surroundings: &Surroundings<'_>, pr
     let telemetry = checker.telemetry(&raw);
     let console = checker.endpoint("console", &raw.console, "127.0.0.1:4320");
     let health = checker.endpoint("health", &raw.health, "127.0.0.1:13133");
+    let storage_is_chosen = raw.storage.is_some();
     let storage = (!raw.storage_off).then(|| match raw.storage {
         Some(path) => PathBuf::from(path.value),
         None => default_storage(surroundings),
@@ -65,6 +66,7 @@ pub(super) fn check(raw: Raw, folder: &Path, surroundings: &Surroundings<'_>, pr
         pipelines,
         detection,
         storage,
+        storage_is_chosen,
         console,
         health,
         telemetry,

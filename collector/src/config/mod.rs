@@ -39,6 +39,8 @@ pub struct Config {
     pub detection: Detection,
     /// Folder of the state; `None` keeps nothing across a restart.
     pub storage: Option<PathBuf>,
+    /// Whether the file names that folder. One that it does not name may be missing at run time, with a warning.
+    pub storage_is_chosen: bool,
     /// `host:port` of the console; `None` where it is switched off.
     pub console: Option<String>,
     /// `host:port` of the health check; `None` where it is switched off.

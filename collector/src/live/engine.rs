@@ -233,7 +233,8 @@ impl Driver {
                     self.counters.add_shed(offer.signal, offer.items);
                 }
                 Taken::Offer(offer) => {
-                    let received = now.max(UnixNanos(1));
+                    // 0 would mean a recording.
+                    let received = self.clock.now().max(UnixNanos(1));
                     self.dispatcher.dispatch(offer.signal, &offer.plain, received, &mut |_| None, 0)?;
                 }
             }

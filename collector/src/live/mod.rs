@@ -100,7 +100,14 @@ impl Live {
         }
 
         let store = match config.storage.clone() {
-            Some(folder) => Some(tokio::task::spawn_blocking(move || open_store(&folder)).await??),
+            Some(folder) => match tokio::task::spawn_blocking(move || open_store(&folder)).await? {
+                Err(error) if !config.storage_is_chosen => {
+                    let reason = format!("{error:#}");
+                    tracing::warn!(reason, "no state is kept across a restart; `storage.path` chooses a folder");
+                    None
+                }
+                opened => Some(opened?),
+            },
             None => None,
         };
         let loaded = {

@@ -53,10 +53,10 @@ impl Overview {
         for event in events {
             match event {
                 Event::Anomaly { anomaly, .. } => {
-                    put(&mut shown.anomalies, (&**anomaly).into(), MAX_ANOMALIES, |a| &a.id)
+                    put(&mut shown.anomalies, (&**anomaly).into(), MAX_ANOMALIES, |a| &a.id);
                 }
                 Event::Incident { incident, .. } => {
-                    put(&mut shown.incidents, (&**incident).into(), MAX_INCIDENTS, |i| &i.id)
+                    put(&mut shown.incidents, (&**incident).into(), MAX_INCIDENTS, |i| &i.id);
                 }
                 Event::Prediction { .. } | Event::Trace { .. } | Event::DetectorHealth(_) => {}
             }

@@ -231,4 +231,49 @@ mod tests {
             assert_eq!(parse_time(wrong, &TimeFormat::Any), None, "{wrong}");
         }
     }
+
+    /// A row becomes one request with the service, the attributes and the kinds that the mapping says; what is no number is left
+    /// out, and a row without a time is named with its line.
+    #[test]
+    fn rows_become_requests() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let input = folder.path().join("load.csv");
+        std::fs::write(
+            &input,
+            "time,svc,host,cpu,total\n1700000000,cart,h1,0.5,7\nnever,cart,h1,1,2\n1700000010,cart,h1,,9\n",
+        )
+        .expect("a file");
+        let mapping = folder.path().join("mapping.yaml");
+        std::fs::write(
+            &mapping,
+            "service: {column: svc}\nattributes: [host]\nvalues:\n  - {column: cpu, unit: \"1\"}\n  - {column: total, kind: counter, metric: requests}\n",
+        )
+        .expect("a file");
+        let mapping = crate::replay::mapping::load(Some(&mapping), &input).expect("a mapping");
+        let rows: Vec<Recorded> = open(&input, mapping).expect("opens").collect();
+        let texts: Vec<String> = rows
+            .iter()
+            .map(|row| match row {
+                Ok((signal, request)) => json::to_json(*signal, request),
+                Err(why) => why.clone(),
+            })
+            .collect();
+        assert_eq!(texts.len(), 3, "{texts:?}");
+        for part in [
+            "\"stringValue\":\"cart\"",
+            "\"gauge\"",
+            "\"asDouble\":0.5",
+            "\"isMonotonic\":true",
+            "\"requests\"",
+            "\"h1\"",
+        ] {
+            assert!(texts[0].contains(part), "{part} is not in {}", texts[0]);
+        }
+        assert!(texts[1].contains(":3: `never` is not a time"), "{}", texts[1]);
+        assert!(
+            texts[2].contains("\"startTimeUnixNano\":\"1700000000000000000\"") && !texts[2].contains("\"cpu\""),
+            "{}",
+            texts[2]
+        );
+    }
 }
