@@ -212,8 +212,10 @@ async fn a_killed_process_keeps_what_it_learned() {
         http(console, "GET /metrics", b"").await.contains("foreshock_services 1")
     })
     .await;
-    process.child.kill().expect("is killed");
-    process.child.wait().expect("ends");
+    let asked = Command::new("kill").arg(process.child.id().to_string()).status().expect("kill runs");
+    assert!(asked.success());
+    let ended = tokio::task::spawn_blocking(move || process.child.wait()).await.expect("waits").expect("ends");
+    assert_eq!(ended.code(), Some(0), "SIGTERM is an orderly end");
 }
 
 /// The real program in a process of its own.

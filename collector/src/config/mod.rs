@@ -1,6 +1,6 @@
 //! Configuration: from a file to what the program needs.
 //!
-//! A file goes through three steps: [`yaml`] reads it into a tree with marks and puts environment variables in, `raw` checks
+//! A file goes through three steps: [`yaml`] reads it into a tree with marks and puts environment variables in, `read` checks
 //! keys, types and ranges, `check` resolves references, files and detectors. Each step reports all that it finds, so one run
 //! of `foreshock validate` shows every problem with its line.
 
@@ -8,6 +8,7 @@ mod check;
 pub(crate) mod fields;
 mod problem;
 mod raw;
+mod read;
 pub mod yaml;
 
 pub use self::{
@@ -408,7 +409,7 @@ pub fn parse(file: &str, folder: &Path, text: &str, surroundings: &Surroundings<
     let mut problems = Problems::new(file);
     let config = match yaml::parse(text, surroundings.env, &mut problems) {
         Some(root) => {
-            let raw = raw::read(&root, &mut problems);
+            let raw = read::read(&root, &mut problems);
             Some(check::check(raw, folder, surroundings, &mut problems))
         }
         None => {

@@ -13,7 +13,7 @@ use foreshock_otlp::{
 };
 use foreshock_store::{Lane, Parcel, Store};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError, SyncSender},
@@ -267,12 +267,68 @@ pub fn request_of(parcel: &Parcel) -> Option<Request> {
     })
 }
 
-/// What waits by exporter, for a message at the end of a shutdown.
-#[must_use]
-pub fn by_exporter<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeMap<&'a str, usize> {
-    let mut counts = BTreeMap::new();
-    for name in names {
-        *counts.entry(name).or_default() += 1;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use foreshock_otlp::export::{ClientSettings, Exporter, ExporterSettings, Kind, QueueSettings};
+    use std::sync::mpsc::sync_channel;
+
+    fn request(number: u8) -> Request {
+        Request::new(Signal::Logs, 1, Bytes::from(vec![number; 4]), None)
     }
-    counts
+
+    /// Events that an exporter has no room for are there again after a restart, in their order, and none is lost or doubled.
+    #[tokio::test]
+    async fn events_without_room_outlive_a_restart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let exporter = || {
+            let kind = Kind::Otlp(ClientSettings::new("http://127.0.0.1:1"));
+            let queue = QueueSettings { queue_size: 1, ..QueueSettings::default() };
+            Exporter::spawn(ExporterSettings { queue, ..ExporterSettings::new("otlp/down", kind) }).expect("starts")
+        };
+        let emission = |handle: &foreshock_otlp::export::ExporterHandle, store: &Arc<Store>| {
+            let target = Target {
+                entrance: handle.entrance(),
+                counters: handle.counters(),
+                capacity: 1,
+                events: true,
+                traces: false,
+            };
+            Emission::new(vec![target], Some(Arc::clone(store)), Arc::default())
+        };
+        {
+            let store = Arc::new(Store::open(folder.path()).expect("opens").store);
+            let handle = exporter();
+            let first = emission(&handle, &store);
+            let (sender, input) = sync_channel(8);
+            for number in 1..=3 {
+                sender.send(request(number)).expect("room");
+            }
+            drop(sender);
+            let first = tokio::task::spawn_blocking(move || first.run(&input)).await.expect("ends");
+            // One is with the exporter, whose drain gives it to the spool.
+            assert_eq!(handle.drain(tokio::time::Instant::now()).await.requests.len(), 1);
+            assert_eq!(first.finish(), 2);
+        }
+        let store = Arc::new(Store::open(folder.path()).expect("opens").store);
+        let second = emission(&exporter(), &store);
+        let left: Vec<Bytes> = second.waiting[0].iter().map(|posted| posted.request.plain.clone()).collect();
+        assert_eq!(left, [request(2).plain, request(3).plain]);
+    }
+
+    /// A request lies in the store as it came over the wire, and comes back whole; nonsense is refused.
+    #[test]
+    fn parcels_come_back() {
+        use foreshock_otlp::compression::Compression;
+        let plain = Bytes::from_static(b"some bytes, some bytes");
+        let gzip = Bytes::from(Compression::Gzip.compress(&plain).expect("compresses"));
+        let request = Request::new(Signal::Traces, 3, plain.clone(), Some((Compression::Gzip, gzip.clone())));
+        let parcel = parcel_of("otlp/a", &request);
+        assert_eq!(parcel.bytes, gzip);
+        let back = request_of(&parcel).expect("a request");
+        assert_eq!((back.signal, back.items, back.plain), (Signal::Traces, 3, plain));
+        assert!(request_of(&Parcel { encoding: "snappy".to_owned(), ..parcel.clone() }).is_none());
+        assert!(request_of(&Parcel { bytes: vec![1, 2, 3], ..parcel }).is_none());
+    }
 }

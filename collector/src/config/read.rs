@@ -1,0 +1,315 @@
+//! Reads the file's tree into its raw form, with the types and ranges of all keys.
+
+use super::{
+    fields::Fields,
+    problem::{Problems, hint},
+    raw::{
+        Compression, LogFormat, Raw, RawAnomalies, RawAuth, RawDetection, RawDetector, RawEndpoint, RawExporter,
+        RawIncidents, RawListener, RawPipeline, RawPush, RawQueue, RawReceiver, RawRetry, RawTls,
+    },
+    yaml::{Node, Value},
+};
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Reads the whole file from its tree.
+pub(crate) fn read(root: &Node, problems: &mut Problems) -> Raw {
+    let mut raw = Raw { service: root.mark, ..Raw::default() };
+    let Some(mut top) = Fields::of(root, "", problems) else { return raw };
+    if let Some(receivers) = top.fields("receivers", problems) {
+        raw.receiver = read_receivers(receivers, problems);
+    }
+    if let Some(exporters) = top.fields("exporters", problems) {
+        for (path, name, node) in exporters.named() {
+            if let Some(exporter) = read_exporter(&name.value, node, &path, problems) {
+                raw.exporters.push((name, exporter));
+            }
+        }
+    }
+    if let Some(detectors) = top.fields("detectors", problems) {
+        for (path, name, node) in detectors.named() {
+            if let Some(detector) = Fields::of(node, &path, problems).map(|fields| read_detector(fields, problems)) {
+                raw.detectors.push((name, detector));
+            }
+        }
+    }
+    if let Some(detection) = top.fields("detection", problems) {
+        raw.detection = read_detection(detection, problems);
+    }
+    if let Some(mut storage) = top.fields("storage", problems) {
+        raw.storage = storage.text("path", problems);
+        raw.storage_off = storage.flag("enabled", problems).is_some_and(|enabled| !enabled.value);
+        storage.finish(problems);
+    }
+    raw.console = read_endpoint(&mut top, "console", problems);
+    raw.health = read_endpoint(&mut top, "health", problems);
+    top.refuse("processors", "Foreshock has no processors; run a Collector before or behind it", problems);
+    top.refuse("extensions", "Foreshock has no extensions; health is under `health`", problems);
+    top.refuse("connectors", "Foreshock has no connectors", problems);
+    if let Some(service) = top.fields("service", problems) {
+        raw.service = service.mark;
+        read_service(service, &mut raw, problems);
+    }
+    top.finish(problems);
+    raw
+}
+
+fn read_endpoint(top: &mut Fields<'_>, key: &'static str, problems: &mut Problems) -> RawEndpoint {
+    let Some(mut fields) = top.fields(key, problems) else { return RawEndpoint::default() };
+    let endpoint = fields.text("endpoint", problems);
+    let disabled = fields.flag("enabled", problems).is_some_and(|enabled| !enabled.value);
+    fields.finish(problems);
+    RawEndpoint { endpoint, disabled }
+}
+
+fn read_receivers(fields: Fields<'_>, problems: &mut Problems) -> Option<RawReceiver> {
+    let mut found = None;
+    for (path, name, node) in fields.named() {
+        if name.value != "otlp" {
+            let hint = hint(&name.value, ["otlp"]);
+            problems.error(name.mark, format!("{path}: the only receiver is `otlp`{hint}"));
+            continue;
+        }
+        let Some(mut otlp) = Fields::of(node, &path, problems) else { continue };
+        let mut receiver = RawReceiver { mark: name.mark, ..RawReceiver::default() };
+        match otlp.fields("protocols", problems) {
+            Some(mut protocols) => {
+                receiver.grpc = read_listener(&mut protocols, "grpc", problems);
+                receiver.http = read_listener(&mut protocols, "http", problems);
+                protocols.finish(problems);
+            }
+            None => problems.error(name.mark, format!("{path}.protocols: is missing; it takes `grpc`, `http` or both")),
+        }
+        otlp.finish(problems);
+        found = Some(receiver);
+    }
+    found
+}
+
+fn read_listener(protocols: &mut Fields<'_>, key: &'static str, problems: &mut Problems) -> Option<RawListener> {
+    let path = protocols.path(key);
+    let entry = protocols.entry(key)?;
+    let mut fields = Fields::of(&entry.value, &path, problems)?;
+    let listener = RawListener {
+        endpoint: fields.text("endpoint", problems),
+        max_recv_msg_size_mib: fields.whole("max_recv_msg_size_mib", 1..=1024, problems).map(|at| at.value),
+        tls: fields.fields("tls", problems).map(|tls| read_tls(tls, true, problems)),
+        auth: fields.fields("auth", problems).map(|mut auth| {
+            let read = RawAuth {
+                mark: auth.mark,
+                bearer_token: auth.text("bearer_token", problems),
+                bearer_token_file: auth.text("bearer_token_file", problems),
+            };
+            auth.finish(problems);
+            read
+        }),
+    };
+    fields.finish(problems);
+    Some(listener)
+}
+
+fn read_tls(mut fields: Fields<'_>, listener: bool, problems: &mut Problems) -> RawTls {
+    let mut tls = RawTls { mark: fields.mark, ..RawTls::default() };
+    tls.cert_file = fields.text("cert_file", problems);
+    tls.key_file = fields.text("key_file", problems);
+    if listener {
+        tls.client_ca_file = fields.text("client_ca_file", problems);
+        fields.refuse("ca_file", "is for exporters; a listener checks clients with `client_ca_file`", problems);
+    } else {
+        tls.insecure = fields.flag("insecure", problems);
+        tls.ca_file = fields.text("ca_file", problems);
+        tls.server_name = fields.text("server_name", problems);
+        fields.refuse("server_name_override", "is called `server_name` here", problems);
+        fields.refuse(
+            "insecure_skip_verify",
+            "certificates are always checked; give the authority as `ca_file`",
+            problems,
+        );
+    }
+    fields.finish(problems);
+    tls
+}
+
+fn read_exporter(name: &str, node: &Node, path: &str, problems: &mut Problems) -> Option<RawExporter> {
+    let mut fields = Fields::of(node, path, problems)?;
+    let mut exporter = RawExporter::default();
+    let kind = name.split_once('/').map_or(name, |(kind, _)| kind);
+    if kind == "debug" {
+        let words = [("basic", false), ("normal", false), ("detailed", true)];
+        exporter.detailed = fields.choice("verbosity", &words, problems).is_some_and(|at| at.value);
+        fields.finish(problems);
+        return Some(exporter);
+    }
+    exporter.endpoint = fields.text("endpoint", problems);
+    let words = [("none", Compression::None), ("gzip", Compression::Gzip), ("zstd", Compression::Zstd)];
+    exporter.compression = fields.choice("compression", &words, problems).map(|at| at.value);
+    exporter.headers = fields.text_map("headers", problems);
+    exporter.tls = fields.fields("tls", problems).map(|tls| read_tls(tls, false, problems));
+    exporter.timeout = fields.duration("timeout", MS..=DAY, problems).map(|at| at.value);
+    if let Some(mut queue) = fields.fields("sending_queue", problems) {
+        exporter.queue = RawQueue {
+            queue_size: queue.whole("queue_size", 1..=1_000_000, problems).map(|at| at.value),
+            queue_size_mib: queue.whole("queue_size_mib", 1..=65_536, problems).map(|at| at.value),
+            num_consumers: queue.whole("num_consumers", 1..=1024, problems).map(|at| at.value),
+            drop_when_full: queue.choice("on_full", &[("refuse", false), ("drop", true)], problems).map(|at| at.value),
+        };
+        if queue.flag("enabled", problems).is_some_and(|enabled| !enabled.value) {
+            let message =
+                format!("{path}.sending_queue.enabled: the queue can't be switched off; make it small instead");
+            problems.error(queue.mark, message);
+        }
+        queue.refuse("sizer", "the queue is bounded in requests (`queue_size`) and bytes (`queue_size_mib`)", problems);
+        queue.refuse("storage", "what is unsent at a shutdown is kept under `storage.path`", problems);
+        queue.finish(problems);
+    }
+    if let Some(mut retry) = fields.fields("retry_on_failure", problems) {
+        exporter.retry = RawRetry {
+            enabled: retry.flag("enabled", problems).map(|at| at.value),
+            initial_interval: retry.duration("initial_interval", MS..=DAY, problems),
+            max_interval: retry.duration("max_interval", MS..=DAY, problems),
+            max_elapsed_time: retry
+                .duration("max_elapsed_time", Duration::ZERO..=365 * DAY, problems)
+                .map(|at| at.value),
+            multiplier: retry.number("multiplier", 1.0..=10.0, problems).map(|at| at.value),
+        };
+        retry.finish(problems);
+    }
+    fields.finish(problems);
+    Some(exporter)
+}
+
+fn read_detector(mut fields: Fields<'_>, problems: &mut Problems) -> RawDetector {
+    let mut detector = RawDetector {
+        module: fields.text("module", problems),
+        services: fields.texts("services", problems).map(|at| at.value),
+        config: None,
+        memory_mib: None,
+        deadline: None,
+    };
+    if detector.module.is_none() {
+        let path = fields.path("module");
+        problems.error(fields.mark, format!("{path}: is missing; it takes `builtin:NAME` or the path of a component"));
+    }
+    if let Some(node) = fields.node("config") {
+        match node.value {
+            Value::Map(_) => detector.config = Some(node.clone()),
+            ref other => {
+                let path = fields.path("config");
+                problems.error(node.mark, format!("{path}: takes a mapping, this is {}", other.noun()));
+            }
+        }
+    }
+    if let Some(mut limits) = fields.fields("limits", problems) {
+        detector.memory_mib = limits.whole("memory_mib", 1..=4096, problems).map(|at| at.value);
+        detector.deadline = limits.duration("deadline", MS..=Duration::from_secs(60), problems).map(|at| at.value);
+        limits.finish(problems);
+    }
+    fields.finish(problems);
+    detector
+}
+
+fn read_detection(mut fields: Fields<'_>, problems: &mut Problems) -> RawDetection {
+    let mut raw = RawDetection {
+        window: fields.duration("window", SECOND..=DAY, problems),
+        lateness: fields.duration("lateness", Duration::ZERO..=DAY, problems).map(|at| at.value),
+        idle: fields.duration("idle", SECOND..=DAY, problems).map(|at| at.value),
+        shards: fields.whole("shards", 1..=64, problems).map(|at| at.value),
+        ..RawDetection::default()
+    };
+    if let Some(mut queue) = fields.fields("queue", problems) {
+        raw.queue_requests = queue.whole("requests", 1..=1_000_000, problems).map(|at| at.value);
+        raw.queue_size_mib = queue.whole("size_mib", 1..=65_536, problems).map(|at| at.value);
+        queue.finish(problems);
+    }
+    if let Some(mut limits) = fields.fields("limits", problems) {
+        raw.services = limits.whole("services", 1..=1_000_000, problems).map(|at| at.value);
+        raw.series_per_service = limits.whole("series_per_service", 1..=100_000, problems).map(|at| at.value);
+        raw.streams_per_service = limits.whole("streams_per_service", 1..=1_000_000, problems).map(|at| at.value);
+        raw.templates_per_service = limits.whole("templates_per_service", 1..=100_000, problems).map(|at| at.value);
+        raw.operations_per_service = limits.whole("operations_per_service", 1..=10_000, problems).map(|at| at.value);
+        limits.finish(problems);
+    }
+    if let Some(mut anomalies) = fields.fields("anomalies", problems) {
+        raw.anomalies = RawAnomalies {
+            open_score: anomalies.number("open_score", 0.5..=16.0, problems),
+            close_score: anomalies.number("close_score", 0.0..=16.0, problems),
+            open_windows: anomalies.whole("open_windows", 1..=64, problems),
+            open_of: anomalies.whole("open_of", 1..=64, problems),
+            close_windows: anomalies.whole("close_windows", 1..=1000, problems).map(|at| at.value),
+            minimum_duration: anomalies.duration("minimum_duration", Duration::ZERO..=DAY, problems).map(|at| at.value),
+            minimum_volume: anomalies.number("minimum_volume", 0.0..=1e9, problems).map(|at| at.value),
+        };
+        anomalies.finish(problems);
+    }
+    if let Some(mut incidents) = fields.fields("incidents", problems) {
+        let any = Duration::ZERO..=30 * DAY;
+        raw.incidents = RawIncidents {
+            join_within: incidents.duration("join_within", any.clone(), problems).map(|at| at.value),
+            persistence_windows: incidents.whole("persistence_windows", 1..=1000, problems).map(|at| at.value),
+            quiet: incidents.duration("quiet", any.clone(), problems).map(|at| at.value),
+            reopen_within: incidents.duration("reopen_within", any.clone(), problems).map(|at| at.value),
+            merge_within: incidents.duration("merge_within", any.clone(), problems).map(|at| at.value),
+            version_change_within: incidents.duration("version_change_within", any, problems).map(|at| at.value),
+        };
+        incidents.finish(problems);
+    }
+    if let Some(mut exporters) = fields.fields("exporters", problems) {
+        raw.event_exporters = exporters.texts("events", problems);
+        raw.trace_exporters = exporters.texts("traces", problems);
+        exporters.finish(problems);
+    }
+    fields.finish(problems);
+    raw
+}
+
+fn read_service(mut service: Fields<'_>, raw: &mut Raw, problems: &mut Problems) {
+    raw.shutdown_timeout =
+        service.duration("shutdown_timeout", MS..=Duration::from_secs(3600), problems).map(|at| at.value);
+    if let Some(pipelines) = service.fields("pipelines", problems) {
+        for (path, name, node) in pipelines.named() {
+            let Some(mut fields) = Fields::of(node, &path, problems) else { continue };
+            let pipeline = RawPipeline {
+                mark: name.mark,
+                receivers: fields.texts("receivers", problems),
+                detectors: fields.texts("detectors", problems).map(|at| at.value).unwrap_or_default(),
+                exporters: fields.texts("exporters", problems),
+            };
+            fields.refuse("processors", "Foreshock has no processors; `detectors` is what it has", problems);
+            fields.finish(problems);
+            raw.pipelines.push((name, pipeline));
+        }
+    }
+    if let Some(mut telemetry) = service.fields("telemetry", problems) {
+        if let Some(mut logs) = telemetry.fields("logs", problems) {
+            raw.telemetry.level = logs.text("level", problems);
+            let words = [("text", LogFormat::Text), ("console", LogFormat::Text), ("json", LogFormat::Json)];
+            raw.telemetry.format = logs.choice("format", &words, problems).map(|at| at.value);
+            logs.finish(problems);
+        }
+        raw.telemetry.metrics = read_push(&mut telemetry, "metrics", problems);
+        raw.telemetry.traces = read_push(&mut telemetry, "traces", problems);
+        raw.telemetry.resource = telemetry.text_map("resource", problems);
+        telemetry.finish(problems);
+    }
+    service.refuse("extensions", "Foreshock has no extensions; health is under `health`", problems);
+    service.finish(problems);
+}
+
+fn read_push(telemetry: &mut Fields<'_>, key: &'static str, problems: &mut Problems) -> Option<RawPush> {
+    let mut signal = telemetry.fields(key, problems)?;
+    let push = signal.fields("otlp", problems).map(|mut otlp| {
+        let mut push = RawPush { mark: otlp.mark, endpoint: otlp.text("endpoint", problems), ..RawPush::default() };
+        if key == "metrics" {
+            push.interval = otlp.duration("interval", SECOND..=DAY, problems).map(|at| at.value);
+        } else {
+            push.sampling = otlp.number("sampling", 0.0..=1.0, problems).map(|at| at.value);
+        }
+        otlp.finish(problems);
+        push
+    });
+    signal.finish(problems);
+    push
+}
