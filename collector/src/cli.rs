@@ -35,6 +35,11 @@ enum Command {
     Run(ConfigFile),
     /// Say everything that is wrong with a configuration, each problem with its line
     Validate(ConfigFile),
+    /// Play a story: a small shop goes wrong in front of the real program
+    ///
+    /// A simulator sends OTLP over a loopback socket; what is shown of anomalies and incidents is what arrived at the other
+    /// end. Needs no configuration, keeps nothing, and takes about two minutes.
+    Demo(crate::demo::Arguments),
     /// Play recorded telemetry through detection
     ///
     /// The clock is that of the recording, so the same input gives the same bytes, whatever the number of shards. Nothing is
@@ -82,6 +87,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(file) => load(&file.config).map_err(Failure::from).and_then(|loaded| crate::run::run(&loaded)),
         Command::Validate(file) => validate(&file.config),
+        Command::Demo(arguments) => crate::demo::start(arguments).map_err(Failure::from),
         Command::Replay(arguments) => crate::replay::run(&arguments),
         Command::Templates(arguments) => crate::templates::run(&arguments),
     };

@@ -268,8 +268,10 @@ impl Shop {
         let World { outboxes, slots, .. } = &mut self.world;
         for (service, outbox) in outboxes.iter_mut().enumerate() {
             for (_, slot, serial, record) in outbox.records.extract_if(.., |record| record.0 <= now) {
-                if let Record::Server { status, seconds, .. } = record {
-                    self.watch.request(service, seconds, status >= 500);
+                match record {
+                    Record::Server { status, seconds, .. } => self.watch.request(service, seconds, status >= 500),
+                    Record::Consumed { failed, seconds, .. } => self.watch.message(service, seconds, failed),
+                    _ => {}
                 }
                 let instance = &mut slots[service][slot];
                 // What a killed process was about to count is lost with it.

@@ -18,6 +18,14 @@ struct Minute {
 }
 
 impl Minute {
+    fn add(&mut self, seconds: f64, failed: bool) {
+        self.requests += 1;
+        self.errors += usize::from(failed);
+        if self.seconds.len() < MOST_DURATIONS {
+            self.seconds.push(seconds);
+        }
+    }
+
     fn p95(&mut self) -> Option<f64> {
         self.seconds.sort_by(f64::total_cmp);
         let rank = (self.seconds.len() * 95).div_ceil(100);
@@ -28,9 +36,9 @@ impl Minute {
 /// What a service did in one interval, over all of its requests, sampled or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Health {
-    /// Requests over HTTP that ended, per second.
+    /// Requests that were answered and messages that were handled, per second.
     pub requests_per_second: f64,
-    /// Share of them that were answered with 5xx, 0 to 1.
+    /// Share of them that failed, 0 to 1.
     pub error_share: f64,
     /// 95th percentile of their duration in seconds; 0 without requests.
     pub p95_seconds: f64,
@@ -52,13 +60,13 @@ impl Watch {
     }
 
     pub(crate) fn request(&mut self, service: ServiceId, seconds: f64, failed: bool) {
-        for minute in [&mut self.minutes[service], &mut self.fresh[service]] {
-            minute.requests += 1;
-            if minute.seconds.len() < MOST_DURATIONS {
-                minute.seconds.push(seconds);
-            }
-            minute.errors += usize::from(failed);
-        }
+        self.minutes[service].add(seconds, failed);
+        self.fresh[service].add(seconds, failed);
+    }
+
+    /// A message that was taken; no threshold is set for those.
+    pub(crate) fn message(&mut self, service: ServiceId, seconds: f64, failed: bool) {
+        self.fresh[service].add(seconds, failed);
     }
 
     /// What each service did since the last call, which was `seconds` ago.

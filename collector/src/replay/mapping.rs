@@ -1,14 +1,4 @@
 //! What the columns of a CSV file mean.
-//!
-//! ```yaml
-//! timestamp: { column: time, format: any }   # any, rfc3339, unix, unix_ms, unix_us, unix_ns, or a strftime pattern (UTC)
-//! service: { name: cart, namespace: shop }   # or { column: svc }; by default the file's name
-//! resource: { deployment.environment.name: prod }
-//! attributes: [host]                         # columns whose text is an attribute of every value
-//! values:                                    # by default every other column, as a gauge
-//!   - { column: cpu, metric: system.cpu.utilization, unit: "1", kind: gauge, attributes: { state: user } }
-//!   - { column: requests, kind: counter }    # gauge, counter (only grows) or delta (since the row before)
-//! ```
 
 use crate::{
     cli::Failure,

@@ -44,9 +44,6 @@ pub struct Arguments {
     pub output: Option<PathBuf>,
     /// What the columns of a CSV file mean, as YAML; by default each column of numbers is a metric of the service that is
     /// named like the file
-    ///
-    /// Keys: `timestamp: {column, format}`, `service: {name, namespace}` or `{column}`, `resource: {...}`, `attributes: [column, ...]`,
-    /// `values: [{column, metric, unit, kind, attributes}, ...]` with kind `gauge`, `counter` or `delta`.
     #[arg(long, value_name = "FILE")]
     pub csv_mapping: Option<PathBuf>,
 }
