@@ -95,7 +95,7 @@ pub(crate) fn frames(signal: &str, encoding: &str, batches: u64, shape: Shape) -
 
 async fn measure(kind: Kind, signal: &'static str, compression: &str, frames: &Arc<Vec<Bytes>>) -> Result<Cost> {
     let mut hop = Hop::start(kind, compression).await?;
-    let before = hop.program.as_ref().map_or(Ok(0.0), e2e::process::Program::cpu_seconds)?;
+    let before = hop.program().map_or(Ok(0.0), e2e::process::Program::cpu_seconds)?;
     let began = Instant::now();
     let next = Arc::new(AtomicUsize::new(0));
     let mut senders = JoinSet::new();
@@ -123,7 +123,7 @@ async fn measure(kind: Kind, signal: &'static str, compression: &str, frames: &A
     let seconds = began.elapsed().as_secs_f64();
     // Detection runs behind; what it still has to do belongs to the cost.
     settle(&hop).await?;
-    let (cpu, peak) = match &hop.program {
+    let (cpu, peak) = match hop.program() {
         Some(program) => (program.cpu_seconds()? - before, program.resident_mib()?.1),
         None => (0.0, 0.0),
     };
@@ -138,7 +138,7 @@ async fn measure(kind: Kind, signal: &'static str, compression: &str, frames: &A
 
 /// Waits until the program has used next to no processor time for half a second.
 pub(crate) async fn settle(hop: &Hop) -> Result<()> {
-    let Some(program) = &hop.program else { return Ok(()) };
+    let Some(program) = hop.program() else { return Ok(()) };
     let mut last = program.cpu_seconds()?;
     for _ in 0..60 {
         tokio::time::sleep(Duration::from_millis(500)).await;

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use e2e::{
+    foreshock::{Foreshock, Setup},
     process::{self, Program},
     wire::Upstream,
 };
@@ -38,10 +39,14 @@ pub(crate) struct Hop {
     pub(crate) address: SocketAddr,
     /// What comes out.
     pub(crate) upstream: Upstream,
-    /// The program, unless there is none.
-    pub(crate) program: Option<Program>,
-    console: Option<SocketAddr>,
+    running: Running,
     _folder: TempDir,
+}
+
+enum Running {
+    Nothing,
+    Collector(Program),
+    Foreshock(Box<Foreshock>),
 }
 
 impl Hop {
@@ -49,36 +54,45 @@ impl Hop {
     pub(crate) async fn start(kind: Kind, compression: &str) -> Result<Self> {
         let folder = TempDir::new()?;
         let upstream = Upstream::start().await?;
-        if kind == Kind::Direct {
-            return Ok(Self { address: upstream.address, upstream, program: None, console: None, _folder: folder });
-        }
-        let address = process::free_address()?;
-        let file = folder.path().join("config.yaml");
-        let console = process::free_address()?;
-        let mut command = if kind == Kind::Collector {
-            let program = process::peer("FORESHOCK_PEER_COLLECTOR")?.context("the bench needs the Collector")?;
-            std::fs::write(&file, collector_config(address, upstream.address, compression))?;
-            let mut command = Command::new(program);
-            command.arg("--config").arg(&file);
-            command
-        } else {
-            let detecting = kind == Kind::Detecting;
-            let text = foreshock_config(address, upstream.address, compression, detecting, console, &folder)?;
-            std::fs::write(&file, text)?;
-            let mut command = Command::new(process::foreshock()?);
-            command.args(["run", "--config"]).arg(&file);
-            command
+        let (address, running) = match kind {
+            Kind::Direct => (upstream.address, Running::Nothing),
+            Kind::Collector => {
+                let address = process::free_address()?;
+                let file = folder.path().join("config.yaml");
+                std::fs::write(&file, collector_config(address, upstream.address, compression))?;
+                let path = process::peer("FORESHOCK_PEER_COLLECTOR")?.context("the bench needs the Collector")?;
+                let mut program = Program::start(kind.name(), Command::new(path).arg("--config").arg(&file))?;
+                program.wait_for_port(address, Duration::from_secs(60))?;
+                (address, Running::Collector(program))
+            }
+            Kind::Forwarding | Kind::Detecting => {
+                let setup = match kind {
+                    Kind::Detecting => Setup::detecting(upstream.address),
+                    _ => Setup::forwarding(upstream.address),
+                };
+                let setup = Setup { compression: compression.to_owned(), ..setup };
+                let foreshock = Foreshock::start(&setup, folder.path())?;
+                (foreshock.grpc, Running::Foreshock(Box::new(foreshock)))
+            }
         };
-        let mut program = Program::start(kind.name(), &mut command)?;
-        program.wait_for_port(address, Duration::from_secs(60))?;
-        let console = (kind != Kind::Collector).then_some(console);
-        Ok(Self { address, upstream, program: Some(program), console, _folder: folder })
+        Ok(Self { address, upstream, running, _folder: folder })
+    }
+
+    /// The program, unless there is none.
+    pub(crate) fn program(&self) -> Option<&Program> {
+        match &self.running {
+            Running::Nothing => None,
+            Running::Collector(program) => Some(program),
+            Running::Foreshock(foreshock) => Some(&foreshock.program),
+        }
     }
 
     /// Requests that detection left out because it was behind.
     pub(crate) fn shed_requests(&self) -> Result<f64> {
-        let Some(console) = self.console else { return Ok(0.0) };
-        Ok(process::prometheus_sum(&process::http_get(console, "/metrics")?, "foreshock_detection_shed_total"))
+        match &self.running {
+            Running::Foreshock(foreshock) => foreshock.metric("foreshock_detection_shed_total"),
+            _ => Ok(0.0),
+        }
     }
 }
 
@@ -93,35 +107,4 @@ fn collector_config(address: SocketAddr, upstream: SocketAddr, compression: &str
         let _written = write!(text, "    {signal}:\n      receivers: [otlp]\n      exporters: [otlp]\n");
     }
     text
-}
-
-fn foreshock_config(
-    address: SocketAddr,
-    upstream: SocketAddr,
-    compression: &str,
-    detecting: bool,
-    console: SocketAddr,
-    folder: &TempDir,
-) -> Result<String> {
-    let (http, health) = (process::free_address()?, process::free_address()?);
-    let mut text = format!(
-        "receivers:\n  otlp:\n    protocols:\n      grpc:\n        endpoint: {address}\n        max_recv_msg_size_mib: 64\n      http:\n        endpoint: {http}\n\
-         exporters:\n  otlp:\n    endpoint: {upstream}\n    compression: {compression}\n    tls:\n      insecure: true\n\
-         console:\n  endpoint: {console}\nhealth:\n  endpoint: {health}\nstorage:\n  path: {}\n",
-        folder.path().join("state").display()
-    );
-    if detecting {
-        text.push_str("detectors:\n");
-        for detector in ["baseline", "isolation-forest", "log-patterns"] {
-            let _written = write!(text, "  {detector}:\n    module: builtin:{detector}\n");
-        }
-    }
-    text.push_str("service:\n  pipelines:\n");
-    for signal in ["metrics", "logs", "traces"] {
-        let _written = write!(text, "    {signal}:\n      receivers: [otlp]\n      exporters: [otlp]\n");
-        if detecting {
-            text.push_str("      detectors: [baseline, isolation-forest, log-patterns]\n");
-        }
-    }
-    Ok(text)
 }

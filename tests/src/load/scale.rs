@@ -30,7 +30,7 @@ pub(crate) async fn run() -> Result<()> {
     report("| --- | --- | --- | --- | --- | --- | --- |");
     for services in [10, 100, 1000, 10_000] {
         let hop = Hop::start(Kind::Detecting, "none").await?;
-        let Some(program) = &hop.program else { bail!("no program") };
+        let Some(program) = hop.program() else { bail!("no program") };
         let before = program.cpu_seconds()?;
         let began = Instant::now();
         let start = now_nanos() - SWEEPS * 60_000_000_000;

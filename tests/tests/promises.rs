@@ -1,0 +1,267 @@
+//! The promises of the README, each kept by the real program over real sockets. What needs a program of somebody else belongs
+//! in `peers.rs`.
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use e2e::{
+    foreshock::{BUILTIN, Foreshock, Setup},
+    payload::{self, Shape},
+    process,
+    wire::{self, Client, Received, Upstream},
+};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const SHAPE: Shape = Shape { items: 200, services: 4, first_service: 0 };
+
+fn now_nanos() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos())).unwrap_or(u64::MAX)
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+async fn next(upstream: &mut Upstream) -> Result<Received> {
+    tokio::time::timeout(PATIENCE, upstream.received.recv())
+        .await
+        .context("nothing arrived")?
+        .context("the upstream ended")
+}
+
+/// A field that no version of OTLP has: number 1999, length-delimited.
+fn with_unknown_field(mut message: Vec<u8>) -> Vec<u8> {
+    message.extend([0xfa, 0x7c, 0x05]);
+    message.extend(b"later");
+    message
+}
+
+/// Protects the first promise: for every signal and compression the bytes that came in are the bytes that go out, fields of
+/// later versions included, with detectors running.
+#[tokio::test(flavor = "multi_thread")]
+async fn forwarded_bytes_are_the_bytes_that_came() -> Result<()> {
+    for compression in ["none", "gzip", "zstd"] {
+        let folder = TempDir::new()?;
+        let mut upstream = Upstream::start().await?;
+        let setup = Setup { compression: compression.to_owned(), ..Setup::detecting(upstream.address) };
+        let foreshock = Foreshock::start(&setup, folder.path())?;
+        let mut client = Client::connect(foreshock.grpc).await?;
+        for signal in ["metrics", "logs", "traces"] {
+            for encoding in ["identity", "gzip", "zstd"] {
+                let message = with_unknown_field(payload::batch(signal, SHAPE, 7, now_nanos()));
+                let frame = wire::frame(encoding, &message)?;
+                ensure!(client.send(signal, encoding, frame.clone()).await? == 0, "{signal} {encoding}");
+                let received = next(&mut upstream).await?;
+                ensure!(received.path == wire::export_path(signal), "{}", received.path);
+                ensure!(
+                    received.plain(64 << 20)? == message,
+                    "{signal} {encoding} to {compression}: the message changed"
+                );
+                if encoding == compression {
+                    ensure!(received.message == frame.slice(5..), "{signal} {encoding}: it was compressed again");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Protects forwarding from detectors: with a component that loops for ever, one that traps and one that takes all memory
+/// beside the good ones, every batch arrives as it came and the process lives.
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_detectors_cost_no_forwarded_byte() -> Result<()> {
+    let folder = TempDir::new()?;
+    let mut upstream = Upstream::start().await?;
+    let mut setup = Setup::detecting(upstream.address);
+    for guest in ["endless-loop", "trap", "memory-bomb"] {
+        let component = guests::component(guest, folder.path())?;
+        setup.detectors.push((guest.to_owned(), component.display().to_string()));
+    }
+    let foreshock = Foreshock::start(&setup, folder.path())?;
+    let mut client = Client::connect(foreshock.grpc).await?;
+    let start = now_nanos() - 600_000_000_000;
+    for sequence in 0..60 {
+        let message = payload::batch("metrics", SHAPE, sequence, start + sequence * 10_000_000_000);
+        ensure!(client.send("metrics", "identity", wire::frame("identity", &message)?).await? == 0);
+        loop {
+            let received = next(&mut upstream).await?;
+            if received.path == wire::export_path("metrics") {
+                ensure!(received.message == Bytes::from(message), "batch {sequence} changed");
+                break;
+            }
+        }
+    }
+    foreshock.wait(PATIENCE, |foreshock| {
+        foreshock.metric("foreshock_detector_faults_total").is_ok_and(|faults| faults > 0.0)
+    })?;
+    ensure!(process::http_get(foreshock.health, "/").is_ok());
+    Ok(())
+}
+
+/// Protects data that was accepted when the program is told to stop while its upstream is away: it says what is left, and
+/// after the next start everything arrives.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_survives_a_restart() -> Result<()> {
+    let folder = TempDir::new()?;
+    let mut upstream = Upstream::start().await?;
+    let setup = Setup { extra: "  shutdown_timeout: 2s\n".to_owned(), ..Setup::forwarding(upstream.address) };
+    let mut foreshock = Foreshock::start(&setup, folder.path())?;
+    upstream.refuse(true);
+    let mut client = Client::connect(foreshock.grpc).await?;
+    for sequence in 0..20 {
+        let message = payload::batch("logs", SHAPE, sequence, now_nanos());
+        ensure!(client.send("logs", "identity", wire::frame("identity", &message)?).await? == 0);
+    }
+    let code = foreshock.program.terminate(PATIENCE)?;
+    ensure!(code == Some(0), "it ended with {code:?}: {}", foreshock.program.output());
+    upstream.refuse(false);
+    let _foreshock = Foreshock::start(&setup, folder.path())?;
+    let mut arrived = BTreeSet::new();
+    while arrived.len() < 20 {
+        let received = next(&mut upstream).await?;
+        arrived.extend(payload::sequence(&received.plain(400)?));
+    }
+    ensure!(arrived == (0..20).collect());
+    Ok(())
+}
+
+/// Protects what was learned and queued from a crash: killed without warning, it starts again in the same folder, is ready,
+/// and forwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_leaves_a_state_that_starts() -> Result<()> {
+    let folder = TempDir::new()?;
+    let mut upstream = Upstream::start().await?;
+    let setup = Setup::detecting(upstream.address);
+    for round in 0..4u64 {
+        let mut foreshock = Foreshock::start(&setup, folder.path())?;
+        let mut client = Client::connect(foreshock.grpc).await?;
+        for sequence in 0..10 + round * 7 {
+            let nanos = now_nanos() - 300_000_000_000 + sequence * 10_000_000_000;
+            let message = payload::batch("metrics", SHAPE, sequence, nanos);
+            ensure!(
+                client.send("metrics", "identity", wire::frame("identity", &message)?).await? == 0,
+                "round {round}"
+            );
+            next(&mut upstream).await?;
+        }
+        foreshock.program.kill();
+    }
+    Ok(())
+}
+
+/// Protects reproducibility: the recorded faults of the TrainTicket shop give the same bytes for any number of shards, and
+/// something is found.
+#[test]
+fn replay_gives_the_same_bytes_for_any_number_of_shards() -> Result<()> {
+    let folder = TempDir::new()?;
+    let mut first: Option<Vec<u8>> = None;
+    for shards in ["1", "3", "8"] {
+        let output = folder.path().join(format!("events-{shards}.jsonl"));
+        let ended = Command::new(process::foreshock()?)
+            .args(["replay", "--input"])
+            .arg(repository().join("examples/recordings/trainticket"))
+            .arg("--output")
+            .arg(&output)
+            .env("FORESHOCK_SHARDS", shards)
+            .output()?;
+        ensure!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        let events = std::fs::read(&output)?;
+        ensure!(!events.is_empty(), "nothing was found");
+        match &first {
+            None => first = Some(events),
+            Some(first) => ensure!(*first == events, "{shards} shards give other events than one"),
+        }
+    }
+    Ok(())
+}
+
+/// Protects people who read findings: every anomaly says what was seen and since when in a sentence, names its series, its
+/// detector and the detector's digest, and gives a score in range.
+#[test]
+fn every_finding_explains_itself() -> Result<()> {
+    let folder = TempDir::new()?;
+    let output = folder.path().join("events.jsonl");
+    let ended = Command::new(process::foreshock()?)
+        .args(["replay", "--input"])
+        .arg(repository().join("examples/recordings/trainticket"))
+        .arg("--output")
+        .arg(&output)
+        .output()?;
+    ensure!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let mut seen = 0;
+    for line in std::fs::read_to_string(&output)?.lines() {
+        let value: serde_json::Value = serde_json::from_str(line)?;
+        for record in value["resourceLogs"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .flat_map(|resource| resource["scopeLogs"].as_array().into_iter().flatten())
+            .flat_map(|scope| scope["logRecords"].as_array().into_iter().flatten())
+        {
+            if !record["eventName"].as_str().is_some_and(|name| name.starts_with("foreshock.anomaly.")) {
+                continue;
+            }
+            seen += 1;
+            let attribute = |key: &str| {
+                let all = record["attributes"].as_array()?;
+                Some(all.iter().find(|attribute| attribute["key"] == key)?["value"].clone())
+            };
+            let body = record["body"]["stringValue"].as_str().unwrap_or_default();
+            ensure!(body.split_whitespace().count() >= 5, "no sentence: {record}");
+            let keys = [
+                "foreshock.anomaly.id",
+                "foreshock.anomaly.kind",
+                "foreshock.series.name",
+                "foreshock.detector.name",
+                "foreshock.detector.digest",
+            ];
+            for key in keys {
+                ensure!(attribute(key).is_some(), "{key} is missing: {record}");
+            }
+            let score = attribute("foreshock.anomaly.score")
+                .and_then(|value| value["doubleValue"].as_f64())
+                .context("no score")?;
+            ensure!((0.0..=1.0).contains(&score), "{record}");
+        }
+    }
+    ensure!(seen > 0, "no anomaly in the recording");
+    Ok(())
+}
+
+/// Protects the list of detectors that this file relies on.
+#[test]
+fn builtin_detectors_are_those_of_the_program() -> Result<()> {
+    let folder = TempDir::new()?;
+    let address = process::free_address()?;
+    for name in BUILTIN {
+        let file = folder.path().join("config.yaml");
+        let text = format!(
+            "receivers:\n  otlp:\n    protocols:\n      grpc:\n        endpoint: {address}\nexporters:\n  debug: {{}}\ndetectors:\n  {name}:\n    module: builtin:{name}\n\
+             service:\n  pipelines:\n    metrics:\n      receivers: [otlp]\n      detectors: [{name}]\n      exporters: [debug]\n"
+        );
+        std::fs::write(&file, text)?;
+        let output = Command::new(process::foreshock()?).args(["validate", "--config"]).arg(&file).output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// Components that do harm, built from the sources in `tests/guests`.
+mod guests {
+    use super::{Path, PathBuf, Result};
+    use anyhow::Context;
+
+    /// Writes the named component into `folder` and says where.
+    pub(super) fn component(name: &str, folder: &Path) -> Result<PathBuf> {
+        let bytes = e2e_guests::component(name).with_context(|| format!("no guest {name}"))?;
+        let path = folder.join(format!("{name}.wasm"));
+        std::fs::write(&path, bytes)?;
+        Ok(path)
+    }
+}
