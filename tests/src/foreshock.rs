@@ -14,8 +14,8 @@ pub struct Setup {
     pub upstream: SocketAddr,
     /// `none`, `gzip` or `zstd`.
     pub compression: String,
-    /// Detectors as name and module; none means that it only forwards.
-    pub detectors: Vec<(String, String)>,
+    /// Detectors as name, module and configuration (YAML on one line); none means that it only forwards.
+    pub detectors: Vec<(String, String, String)>,
     /// Lines for the end of the configuration, at the left margin.
     pub extra: String,
 }
@@ -30,7 +30,8 @@ impl Setup {
     /// Forwards to `upstream` and runs the detectors that come with Foreshock.
     #[must_use]
     pub fn detecting(upstream: SocketAddr) -> Self {
-        let detectors = BUILTIN.iter().map(|name| ((*name).to_owned(), format!("builtin:{name}"))).collect();
+        let detectors =
+            BUILTIN.iter().map(|name| ((*name).to_owned(), format!("builtin:{name}"), "{}".to_owned())).collect();
         Self { detectors, ..Self::forwarding(upstream) }
     }
 }
@@ -58,7 +59,7 @@ impl Foreshock {
     pub fn start(setup: &Setup, folder: &Path) -> Result<Self> {
         let (grpc, http) = (process::free_address()?, process::free_address()?);
         let (console, health) = (process::free_address()?, process::free_address()?);
-        let names: Vec<&str> = setup.detectors.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = setup.detectors.iter().map(|(name, ..)| name.as_str()).collect();
         let mut text = format!(
             "receivers:\n  otlp:\n    protocols:\n      grpc:\n        endpoint: {grpc}\n        max_recv_msg_size_mib: 64\n      http:\n        endpoint: {http}\n\
              exporters:\n  otlp:\n    endpoint: {}\n    compression: {}\n    tls:\n      insecure: true\n\
@@ -70,9 +71,9 @@ impl Foreshock {
         if !names.is_empty() {
             text.push_str("detectors:\n");
         }
-        for (name, module) in &setup.detectors {
+        for (name, module, config) in &setup.detectors {
             // Writing to a string cannot fail.
-            let _written = write!(text, "  {name}:\n    module: {module}\n");
+            let _written = write!(text, "  {name}:\n    module: {module}\n    config: {config}\n");
         }
         text.push_str("service:\n  pipelines:\n");
         for signal in ["metrics", "logs", "traces"] {

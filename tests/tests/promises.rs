@@ -79,9 +79,11 @@ async fn hostile_detectors_cost_no_forwarded_byte() -> Result<()> {
     let folder = TempDir::new()?;
     let mut upstream = Upstream::start().await?;
     let mut setup = Setup::detecting(upstream.address);
-    for guest in ["endless-loop", "trap", "memory-bomb"] {
-        let component = guests::component(guest, folder.path())?;
-        setup.detectors.push((guest.to_owned(), component.display().to_string()));
+    let component = folder.path().join("chaos.wasm");
+    std::fs::write(&component, foreshock_builtin::chaos())?;
+    for act in ["loop", "trap", "memory", "wrong-length", "log-flood"] {
+        let config = format!("{{ act: {act}, trigger: 0 }}");
+        setup.detectors.push((format!("chaos-{act}"), component.display().to_string(), config));
     }
     let foreshock = Foreshock::start(&setup, folder.path())?;
     let mut client = Client::connect(foreshock.grpc).await?;
@@ -250,18 +252,4 @@ fn builtin_detectors_are_those_of_the_program() -> Result<()> {
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
-}
-
-/// Components that do harm, built from the sources in `tests/guests`.
-mod guests {
-    use super::{Path, PathBuf, Result};
-    use anyhow::Context;
-
-    /// Writes the named component into `folder` and says where.
-    pub(super) fn component(name: &str, folder: &Path) -> Result<PathBuf> {
-        let bytes = e2e_guests::component(name).with_context(|| format!("no guest {name}"))?;
-        let path = folder.join(format!("{name}.wasm"));
-        std::fs::write(&path, bytes)?;
-        Ok(path)
-    }
 }
