@@ -307,7 +307,8 @@ impl Service {
         let mut voices = Voices::new();
         for (detector, verdict) in verdicts {
             for finding in &verdict.findings {
-                let Some(known) = finding.ids.first().and_then(|id| self.series.get(id)) else {
+                let known = finding.ids.first().and_then(|id| self.series.get(id));
+                let Some(known) = known.filter(|known| !tells_time(&known.series)) else {
                     continue;
                 };
                 let exempt = finding.forecast.is_some() || matches!(&*finding.kind, "new_log_pattern" | "missing_data");
@@ -320,7 +321,7 @@ impl Service {
             }
             for (id, score) in &verdict.scores {
                 let high = score.is_finite() && *score >= settings.open_score;
-                let Some(known) = self.series.get(id).filter(|_| high) else {
+                let Some(known) = self.series.get(id).filter(|known| high && !tells_time(&known.series)) else {
                     continue;
                 };
                 let entry = (known.key, Lane::Deviation);
@@ -409,4 +410,9 @@ fn quality_voice(note: &QualityNote) -> Voice {
         evidence: Vec::new(),
         further: Vec::new(),
     }
+}
+/// Whether the series only says how long something has been running, or since when. That changes at every restart, and a
+/// restart is no fault; what a fault does to the service shows elsewhere.
+fn tells_time(series: &Series) -> bool {
+    matches!(series.name.rsplit('.').next(), Some("uptime" | "start_time"))
 }

@@ -91,7 +91,7 @@ impl Default for IncidentSettings {
         Self {
             join_nanos: 600 * SECOND,
             max_distance: 2,
-            persist_windows: 6,
+            persist_windows: 18,
             end_lag_windows: 3,
             quiet_nanos: 300 * SECOND,
             reopen_nanos: 1_800 * SECOND,

@@ -175,6 +175,11 @@ impl Watch {
         if self.steady < STEADY_GAPS || silent <= MISSING_INTERVALS * interval {
             return;
         }
+        // A counter that stood still goes with its process, as that of a rare error does when a new version is rolled out.
+        // Nobody misses it.
+        if series.kind == SeriesKind::Rate && self.value == 0.0 {
+            return;
+        }
         if silent > GONE_INTERVALS * interval {
             self.end();
             return;
@@ -406,5 +411,15 @@ mod tests {
             }
         }
         assert_eq!(told, (40..50).collect::<Vec<u64>>());
+    }
+
+    /// Protects a rollout from false alarms: the counter of a rare error stands still and goes with the old process. A
+    /// counter that was busy until it fell silent is still missed.
+    #[test]
+    fn an_idle_counter_may_go() {
+        let errors = series("http.server.errors", "{request}", SeriesKind::Rate);
+        let silent_after = |last: f64| run(&errors, [Some(1.0); 20].into_iter().chain([Some(last)]).chain([None; 5]));
+        assert!(silent_after(0.0).iter().all(Option::is_none));
+        assert!(silent_after(2.0).iter().any(Option::is_some));
     }
 }

@@ -157,6 +157,18 @@ fn opens_on_two_odd_windows_of_three() {
     assert_eq!((said[0].1.start, said[0].1.last), (at(9), at(12)));
 }
 
+/// A restart resets how long a process has been running, and a deployment is no fault. The same finding on another series
+/// opens an anomaly.
+#[test]
+fn uptime_is_no_sign_of_health() {
+    for (name, expected) in [("process.uptime", &[][..]), ("queue.wait", &[Detected][..])] {
+        let mut story = Story::new();
+        story.opened.push(series(9, name, "s", SeriesKind::Gauge, &[]));
+        story.rows.push((9, 16.0, 6));
+        assert_eq!(changes(&story.go_on(1, &[finding(9, 9.0, Severity::Error)])), expected, "{name}");
+    }
+}
+
 /// People read this sentence first; the id must never change for the same input.
 #[test]
 fn the_sentence_and_the_id_are_stable() {
