@@ -2,7 +2,6 @@
 //! in `peers.rs`.
 
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
 use e2e::{
     foreshock::{BUILTIN, Foreshock, Setup},
     payload::{self, Shape},
@@ -94,7 +93,7 @@ async fn hostile_detectors_cost_no_forwarded_byte() -> Result<()> {
         loop {
             let received = next(&mut upstream).await?;
             if received.path == wire::export_path("metrics") {
-                ensure!(received.message == Bytes::from(message), "batch {sequence} changed");
+                ensure!(received.message[..] == message[..], "batch {sequence} changed");
                 break;
             }
         }
@@ -154,6 +153,42 @@ async fn a_crash_leaves_a_state_that_starts() -> Result<()> {
         }
         foreshock.program.kill();
     }
+    Ok(())
+}
+
+/// Protects real telemetry on the live path: the recorded TrainTicket shop, sent over a socket to detectors that run,
+/// arrives request by request as it was recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_sent_live_arrives_as_it_was() -> Result<()> {
+    let folder = TempDir::new()?;
+    let mut upstream = Upstream::start().await?;
+    let foreshock = Foreshock::start(&Setup::detecting(upstream.address), folder.path())?;
+    let mut client = Client::connect(foreshock.grpc).await?;
+    let mut sent = 0;
+    for record in foreshock_otlp::read::open(&repository().join("examples/recordings/trainticket"))? {
+        let record = record.map_err(|unreadable| anyhow::anyhow!("{unreadable}"))?;
+        let signal = match record.signal {
+            foreshock_otlp::Signal::Metrics => "metrics",
+            foreshock_otlp::Signal::Logs => "logs",
+            foreshock_otlp::Signal::Traces => "traces",
+        };
+        ensure!(
+            client.send(signal, "identity", wire::frame("identity", &record.request)?).await? == 0,
+            "{}",
+            record.place
+        );
+        sent += 1;
+        loop {
+            let received = next(&mut upstream).await?;
+            // What Foreshock says itself comes on the same way.
+            if received.message == record.request {
+                break;
+            }
+            let own = received.plain(64 << 20)?;
+            ensure!(own.windows(9).any(|window| window == b"foreshock"), "{}: another request arrived", record.place);
+        }
+    }
+    ensure!(sent > 100, "the recording has only {sent} requests");
     Ok(())
 }
 
