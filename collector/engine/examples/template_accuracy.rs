@@ -15,6 +15,13 @@ use std::{
 /// How often the lines are fed again to time known signatures.
 const ROUNDS: usize = 50;
 
+/// Log lines, and at the same place the template that each belongs to.
+#[derive(Default)]
+struct Labelled {
+    lines: Vec<String>,
+    labels: Vec<String>,
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args_os().nth(1).ok_or("usage: template_accuracy FOLDER")?;
     let mut files = Vec::new();
@@ -24,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut sum = [0.0_f64; 2];
     let mut systems = 0.0;
     for file in &files {
-        let Some((lines, labels)) = read(file)? else { continue };
+        let Some(Labelled { lines, labels }) = read(file)? else { continue };
         let mut miner = TemplateMiner::new(TemplateLimits::default());
         let began = processor_time()?;
         let at_once: Vec<u64> = lines.iter().map(|line| miner.observe(line).id).collect();
@@ -81,19 +88,19 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-/// Bodies and labels; `None` if the file has other columns.
-fn read(path: &Path) -> Result<Option<(Vec<String>, Vec<String>)>, Box<dyn Error>> {
+/// Reads the lines and their labels; `None` if the file has other columns.
+fn read(path: &Path) -> Result<Option<Labelled>, Box<dyn Error>> {
     let mut reader = csv::Reader::from_path(path)?;
     let headers = reader.headers()?.clone();
     let column = |name: &str| headers.iter().position(|header| header == name);
     let (Some(content), Some(template)) = (column("Content"), column("EventTemplate")) else { return Ok(None) };
-    let mut lines = (Vec::new(), Vec::new());
+    let mut labelled = Labelled::default();
     for record in reader.records() {
         let record = record?;
-        lines.0.push(record.get(content).unwrap_or_default().to_owned());
-        lines.1.push(record.get(template).unwrap_or_default().to_owned());
+        labelled.lines.push(record.get(content).unwrap_or_default().to_owned());
+        labelled.labels.push(record.get(template).unwrap_or_default().to_owned());
     }
-    Ok(Some(lines))
+    Ok(Some(labelled))
 }
 
 fn accuracy(groups: &[u64], labels: &[String]) -> f64 {

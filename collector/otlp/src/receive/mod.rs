@@ -1,7 +1,7 @@
 //! Receives OTLP over gRPC and HTTP, and hands each valid request to an [`Intake`](crate::request::Intake).
 //!
-//! Both transports share one accept loop ([`connections`]), one way to collect a body ([`body`]) and one way from a body
-//! to the intake ([`admit`]); [`grpc`] and [`http`] only translate to and from their protocol. No framework stands
+//! Both transports share one accept loop (`connections`), one way to collect a body (`body`) and one way from a body
+//! to the intake (`admit`); [`grpc`] and [`http`] only translate to and from their protocol. No framework stands
 //! between hyper and the handler, so a request is one task, one copy of its body into a buffer of the right size, and
 //! one decompression.
 //!

@@ -1,6 +1,6 @@
 //! Reads OTLP protobuf where it lies, without building objects.
 //!
-//! A request is checked once with [`validate`], cut by resource with [`split`], and each resource is walked once with
+//! A request is checked once with [`validate()`], cut by resource with [`split()`], and each resource is walked once with
 //! [`read`], which hands every data point, log record and span to a sink as borrowed views.
 //!
 //! What it costs beside a full decode with prost and a look at the same values, as measured by `benches/view.rs` with 1,000

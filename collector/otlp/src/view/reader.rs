@@ -37,7 +37,7 @@ pub fn read(signal: Signal, resource: &[u8], sink: &mut impl Sink) -> Result<(),
 
 impl Reader {
     /// Calls `sink` with the resource, then with each scope and its items, in the order in which they lie in `resource`, the
-    /// range that [`split`](super::split) gave.
+    /// range that [`split`](super::split()) gave.
     ///
     /// Fields that come twice count as protobuf says: the last number or text, all pieces of a message as one. A point
     /// without a value is a number that is NaN. Whole numbers become `f64`, exact up to 2^53. Ids of the wrong length are
@@ -45,7 +45,7 @@ impl Reader {
     ///
     /// # Errors
     /// Where the bytes are malformed; the sink has seen what comes before. It cannot happen after
-    /// [`validate`](super::validate) accepted the request. Path and offset count from the start of `resource`.
+    /// [`validate`](super::validate()) accepted the request. Path and offset count from the start of `resource`.
     pub fn read(&mut self, signal: Signal, resource: &[u8], sink: &mut impl Sink) -> Result<(), ViewError> {
         if self.read_resource(signal, resource, sink).is_some() {
             return Ok(());
