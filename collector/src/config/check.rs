@@ -2,12 +2,13 @@
 
 use super::{
     AnomalyConfig, ClientTls, Compression, Config, Detection, DetectorConfig, Exporter, ExporterKind, IncidentConfig,
-    Listener, MetricsPush, Module, Pipeline, PipelineSignal, Queue, Retry, Secret, ServerTls, Surroundings, Telemetry,
-    TracesPush, Upstream,
+    Listener, MetricsPush, Module, Pipeline, Queue, Retry, Secret, ServerTls, Surroundings, Telemetry, TracesPush,
+    Upstream,
     problem::{At, Mark, Problems, hint},
     raw::{Raw, RawDetection, RawDetector, RawEndpoint, RawExporter, RawListener, RawPipeline, RawPush, RawTls},
     yaml::Node,
 };
+use foreshock_otlp::Signal;
 use jsonschema::error::ValidationErrorKind;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -369,9 +370,9 @@ impl Checker<'_, '_> {
     fn pipeline(&mut self, name: &At<String>, raw: &RawPipeline, all: &Raw) -> Option<Pipeline> {
         let key = format!("service.pipelines.{}", name.value);
         let kind = name.value.split_once('/').map_or(name.value.as_str(), |(kind, _)| kind);
-        let signal = PipelineSignal::ALL.into_iter().find(|signal| signal.name() == kind);
+        let signal = Signal::ALL.into_iter().find(|signal| signal.name() == kind);
         if signal.is_none() {
-            let hint = hint(kind, PipelineSignal::ALL.map(PipelineSignal::name));
+            let hint = hint(kind, Signal::ALL.map(Signal::name));
             let message =
                 format!("{key}: a pipeline is `metrics`, `logs` or `traces`, with `/name` behind it if need be{hint}");
             self.problems.error(name.mark, message);
@@ -452,7 +453,7 @@ impl Checker<'_, '_> {
         };
         let size = |value: Option<u64>| value.and_then(|v| usize::try_from(v).ok());
         let count = |value: Option<u64>| value.and_then(|v| u32::try_from(v).ok());
-        let mut chosen = |list: &Option<At<Vec<At<String>>>>, which: &str, signal: PipelineSignal| match list {
+        let mut chosen = |list: &Option<At<Vec<At<String>>>>, which: &str, signal: Signal| match list {
             Some(list) => {
                 self.references("detection.exporters", which, "exporter", &list.value, &names(&all.exporters))
             }
@@ -487,8 +488,8 @@ impl Checker<'_, '_> {
                 merge_within: raw.incidents.merge_within,
                 version_change_within: raw.incidents.version_change_within,
             },
-            event_exporters: chosen(&raw.event_exporters, "events", PipelineSignal::Logs),
-            trace_exporters: chosen(&raw.trace_exporters, "traces", PipelineSignal::Traces),
+            event_exporters: chosen(&raw.event_exporters, "events", Signal::Logs),
+            trace_exporters: chosen(&raw.trace_exporters, "traces", Signal::Traces),
         }
     }
 
@@ -553,8 +554,8 @@ impl Checker<'_, '_> {
 
 /// Where events (`Logs`) or incident traces (`Traces`) go unless the file says: to the exporters of those pipelines of the
 /// signal that have detectors, else to those of all pipelines that have detectors.
-fn emission(pipelines: &[Pipeline], signal: PipelineSignal) -> Vec<String> {
-    let with = |only: Option<PipelineSignal>| {
+fn emission(pipelines: &[Pipeline], signal: Signal) -> Vec<String> {
+    let with = |only: Option<Signal>| {
         let mut found: Vec<String> = Vec::new();
         for pipeline in pipelines {
             if !pipeline.detectors.is_empty() && only.is_none_or(|signal| pipeline.signal == signal) {

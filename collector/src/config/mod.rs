@@ -16,6 +16,7 @@ pub use self::{
     raw::{Compression, LogFormat},
 };
 
+use foreshock_otlp::Signal;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -50,32 +51,6 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// How long a shutdown may take.
     pub shutdown_timeout: Duration,
-}
-
-/// The signal of a pipeline.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum PipelineSignal {
-    /// Metrics.
-    Metrics,
-    /// Logs.
-    Logs,
-    /// Traces.
-    Traces,
-}
-
-impl PipelineSignal {
-    /// All three.
-    pub const ALL: [Self; 3] = [Self::Metrics, Self::Logs, Self::Traces];
-
-    /// `metrics`, `logs` or `traces`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Metrics => "metrics",
-            Self::Logs => "logs",
-            Self::Traces => "traces",
-        }
-    }
 }
 
 /// One listener of the receiver.
@@ -234,7 +209,7 @@ pub struct Pipeline {
     /// Its name as in the file, for instance `logs/audit`.
     pub name: String,
     /// What flows through it.
-    pub signal: PipelineSignal,
+    pub signal: Signal,
     /// Names of detectors.
     pub detectors: Vec<String>,
     /// Names of exporters; at least one.

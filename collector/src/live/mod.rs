@@ -329,7 +329,7 @@ type Exporters = BTreeMap<String, (ExporterHandle, u64)>;
 fn way(config: &Config, signal: Signal, exporters: &Exporters) -> Way {
     let mut names: Vec<&String> = Vec::new();
     let mut is_detected = false;
-    for pipeline in config.pipelines.iter().filter(|pipeline| pipeline.signal.name() == signal.name()) {
+    for pipeline in config.pipelines.iter().filter(|pipeline| pipeline.signal == signal) {
         is_detected |= !pipeline.detectors.is_empty();
         for name in &pipeline.exporters {
             if !names.contains(&name) {

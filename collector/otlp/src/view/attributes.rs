@@ -1,8 +1,23 @@
 //! Attributes as they lie in the message that carries them.
 
-use super::cursor::{Cursor, Merged, fixed64, len, varint};
+use super::cursor::{Cursor, Merged, len};
 use foreshock_engine::signal::{AttributeValue, Attributes};
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
+
+/// Keys of the fields of an `AnyValue`.
+pub(super) mod any_value_keys {
+    use crate::view::cursor::{fixed64, len, varint};
+
+    pub(in crate::view) const STRING: u32 = len(1);
+    pub(in crate::view) const BOOL: u32 = varint(2);
+    pub(in crate::view) const INT: u32 = varint(3);
+    pub(in crate::view) const DOUBLE: u32 = fixed64(4);
+    pub(in crate::view) const ARRAY: u32 = len(5);
+    pub(in crate::view) const KVLIST: u32 = len(6);
+    pub(in crate::view) const BYTES: u32 = len(7);
+    /// A text in a dictionary that only profiles carry.
+    pub(in crate::view) const STRING_INDEX: u32 = varint(8);
+}
 
 /// The attributes of one message: the bytes from the first one to the last one.
 #[derive(Clone, Copy)]
@@ -112,14 +127,7 @@ pub(super) fn any_value(value: &[u8]) -> AttributeValue<'_> {
 
 #[inline(always)]
 fn read_any_value(value: &[u8]) -> Option<AttributeValue<'_>> {
-    const STRING: u32 = len(1);
-    const BOOL: u32 = varint(2);
-    const INT: u32 = varint(3);
-    const DOUBLE: u32 = fixed64(4);
-    const ARRAY: u32 = len(5);
-    const KVLIST: u32 = len(6);
-    const BYTES: u32 = len(7);
-    const STRING_INDEX: u32 = varint(8);
+    use any_value_keys::{ARRAY, BOOL, BYTES, DOUBLE, INT, KVLIST, STRING, STRING_INDEX};
     let mut found = AttributeValue::Other;
     let mut cursor = Cursor::new(value);
     while !cursor.is_empty() {

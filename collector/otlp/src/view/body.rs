@@ -1,8 +1,8 @@
 //! The body of a log record as text: borrowed where it is text, else rendered as compact JSON.
 
 use super::{
-    attributes::key_value,
-    cursor::{Cursor, MAX_DEPTH, Merged, fixed64, len, varint},
+    attributes::{any_value_keys, key_value},
+    cursor::{Cursor, MAX_DEPTH, Merged, len},
 };
 use crate::json::text::{push_double, push_string};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -37,14 +37,7 @@ pub(super) fn text<'a>(body: &'a [u8], scratch: &'a mut String) -> &'a str {
 
 #[inline(always)]
 fn value(bytes: &[u8]) -> Option<Value<'_>> {
-    const STRING: u32 = len(1);
-    const BOOL: u32 = varint(2);
-    const INT: u32 = varint(3);
-    const DOUBLE: u32 = fixed64(4);
-    const ARRAY: u32 = len(5);
-    const KVLIST: u32 = len(6);
-    const BYTES: u32 = len(7);
-    const STRING_INDEX: u32 = varint(8);
+    use any_value_keys::{ARRAY, BOOL, BYTES, DOUBLE, INT, KVLIST, STRING, STRING_INDEX};
     let mut found = Value::Empty;
     let mut cursor = Cursor::new(bytes);
     while !cursor.is_empty() {
@@ -64,7 +57,6 @@ fn value(bytes: &[u8]) -> Option<Value<'_>> {
                 found = Value::List(values);
             }
             BYTES => found = Value::Bytes(cursor.bytes()?),
-            // A text in a dictionary that only profiles carry.
             STRING_INDEX => {
                 cursor.varint()?;
                 found = Value::Empty;
