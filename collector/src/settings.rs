@@ -3,7 +3,10 @@
 use crate::config::{Compression, Config, Exporter, ExporterKind, Listener};
 use anyhow::Context as _;
 use foreshock_engine::{
-    anomaly::AnomalySettings, incident::IncidentSettings, ingest::IngestSettings, shard::ShardSettings,
+    anomaly::{AnomalySettings, matter::MatterSettings},
+    incident::IncidentSettings,
+    ingest::IngestSettings,
+    shard::ShardSettings,
 };
 use foreshock_otlp::{
     compression,
@@ -54,6 +57,13 @@ pub fn anomalies(config: &Config) -> AnomalySettings {
         close_after: chosen.close_windows.unwrap_or(usual.close_after),
         min_duration_nanos: chosen.minimum_duration.map_or(usual.min_duration_nanos, nanos),
         volume_floor: chosen.minimum_volume.unwrap_or(usual.volume_floor),
+        matter: MatterSettings {
+            relative: chosen.minimum_change.unwrap_or(usual.matter.relative),
+            seconds: chosen.minimum_latency_change.map_or(usual.matter.seconds, |least| least.as_secs_f64()),
+            error_share: chosen.minimum_error_change.unwrap_or(usual.matter.error_share),
+            share: chosen.minimum_share_change.unwrap_or(usual.matter.share),
+            ..usual.matter
+        },
         ..usual
     }
 }

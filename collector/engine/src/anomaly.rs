@@ -5,8 +5,9 @@
 //! [`AnomalySettings::open_of`] windows in which it spoke, and ends after [`AnomalySettings::close_after`] windows in a row
 //! without a finding and below [`AnomalySettings::close_score`]. What several detectors say of the same series at the same time
 //! is one anomaly: the strongest speaks, the others are its evidence. Findings that rest on too little traffic are held
-//! back, see `volume`.
+//! back, see `volume`, and so are those that do not matter in practice, see [`matter`].
 
+pub mod matter;
 mod track;
 pub mod units;
 mod volume;
@@ -21,6 +22,7 @@ use crate::{
     verdict::{Detector, Finding, Severity, Verdict},
     window::{ClosedWindow, Series, SeriesKind, ServiceKey},
 };
+use matter::{MatterSettings, improves, tells_time};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -62,6 +64,8 @@ pub struct AnomalySettings {
     pub volume_windows: usize,
     /// Calls or records in these windows below which findings are held back.
     pub volume_floor: f64,
+    /// What a deviation must amount to.
+    pub matter: MatterSettings,
     /// Odd series kept per service, pending and open. When full, further ones are left out and counted.
     pub max_tracks: usize,
 }
@@ -82,6 +86,7 @@ impl Default for AnomalySettings {
             update_every_nanos: 600 * SECOND,
             volume_windows: 10,
             volume_floor: 10.0,
+            matter: MatterSettings::default(),
             max_tracks: 512,
         }
     }
@@ -304,6 +309,8 @@ impl Service {
             let (series, key) = (&known.series, known.key);
             self.volumes.enough(series, key, expected, window, settings.volume_windows, settings.volume_floor)
         };
+        let needed = settings.matter.needed_surprise(self.series.len());
+        let is_open = |key, lane| self.tracks.get(&(key, lane)).is_some_and(Track::is_open);
         let mut voices = Voices::new();
         for (detector, verdict) in verdicts {
             for finding in &verdict.findings {
@@ -316,8 +323,28 @@ impl Service {
                     continue;
                 }
                 let lane = if finding.forecast.is_some() { Lane::Forecast } else { Lane::Deviation };
+                let open = is_open(known.key, lane);
+                let is_log = matches!(known.series.kind, SeriesKind::LogTemplate | SeriesKind::LogSeverity);
+                if !(exempt || is_log || open || finding.score >= needed) {
+                    continue;
+                }
+                let matters = |ease| match (exempt, finding.observed, finding.expected) {
+                    (false, Some(observed), Some(expected)) => {
+                        settings.matter.matters(&known.series, observed, expected, ease)
+                    }
+                    _ => true,
+                };
+                let fully = matters(1.0);
+                if !(fully || open && matters(0.5)) {
+                    continue;
+                }
                 let entry = voices.entry((known.key, lane)).or_insert_with(|| (Arc::clone(&known.series), Vec::new()));
-                entry.1.push(self.finding_voice(detector, finding, &known.series, facts));
+                let mut voice = self.finding_voice(detector, finding, &known.series, facts);
+                if !fully {
+                    // It keeps the anomaly open, and makes it no worse.
+                    voice.severity = Severity::Info;
+                }
+                entry.1.push(voice);
             }
             for (id, score) in &verdict.scores {
                 let high = score.is_finite() && *score >= settings.open_score;
@@ -325,11 +352,18 @@ impl Service {
                     continue;
                 };
                 let entry = (known.key, Lane::Deviation);
+                if *score < needed + 1.0 && !is_open(known.key, Lane::Deviation) {
+                    continue;
+                }
                 let said = voices.get(&entry).is_some_and(|(_, said)| said.iter().any(|v| v.detector == *detector));
                 if said || !enough(known, None) {
                     continue;
                 }
                 let observed = window.ids.binary_search(id).ok().and_then(|row| window.values.get(row)).copied();
+                // Nothing is said of what was expected, so it must at least amount to something.
+                if observed.is_some_and(|value| !settings.matter.matters(&known.series, value, 0.0, 1.0)) {
+                    continue;
+                }
                 let entry = voices.entry(entry).or_insert_with(|| (Arc::clone(&known.series), Vec::new()));
                 entry.1.push(score_voice(detector, *score, observed));
             }
@@ -353,7 +387,10 @@ impl Service {
         Voice {
             detector: Arc::clone(detector),
             kind: Arc::clone(&finding.kind),
-            severity: finding.severity,
+            severity: match finding.forecast.is_none() && improves(series, finding.observed, finding.expected) {
+                true => Severity::Info,
+                false => finding.severity,
+            },
             surprise: finding.score.clamp(0.0, 16.0),
             observed: finite(finding.observed),
             expected: finite(finding.expected),
@@ -410,9 +447,4 @@ fn quality_voice(note: &QualityNote) -> Voice {
         evidence: Vec::new(),
         further: Vec::new(),
     }
-}
-/// Whether the series only says how long something has been running, or since when. That changes at every restart, and a
-/// restart is no fault; what a fault does to the service shows elsewhere.
-fn tells_time(series: &Series) -> bool {
-    matches!(series.name.rsplit('.').next(), Some("uptime" | "start_time"))
 }

@@ -141,10 +141,15 @@ impl Scenario {
     pub fn truth(self, plan: &Plan) -> Option<Truth> {
         let (root, also_right, kind, affected): (_, &[_], _, &[_]) = match self {
             Self::DeploymentDrift => ("checkout", &[], "deployment", &["checkout", "frontend"]),
-            Self::DatabaseSaturation => ("inventory", &[], "database", &["inventory", "checkout", "frontend"]),
+            Self::DatabaseSaturation => {
+                ("inventory", &["inventory-db"], "database", &["inventory", "checkout", "frontend"])
+            }
             Self::MemoryLeak => ("recommendation", &[], "memory", &["recommendation", "frontend"]),
             Self::DiskFilling => ("shipping", &[], "disk", &["shipping", "checkout", "frontend"]),
-            Self::DependencyOutage => ("payment", &[], "dependency", &["payment", "checkout", "frontend"]),
+            // The bank itself sends nothing; payment knows it only as the far side of its calls.
+            Self::DependencyOutage => {
+                ("payment", &["bank-gateway"], "dependency", &["payment", "checkout", "frontend"])
+            }
             Self::TrafficSurge => (
                 "frontend",
                 &["catalog"],

@@ -479,6 +479,10 @@ impl Checker<'_, '_> {
                 close_windows: count(raw.anomalies.close_windows),
                 minimum_duration: raw.anomalies.minimum_duration,
                 minimum_volume: raw.anomalies.minimum_volume,
+                minimum_change: raw.anomalies.minimum_change,
+                minimum_latency_change: raw.anomalies.minimum_latency_change,
+                minimum_error_change: raw.anomalies.minimum_error_change,
+                minimum_share_change: raw.anomalies.minimum_share_change,
             },
             incidents: IncidentConfig {
                 join_within: raw.incidents.join_within,

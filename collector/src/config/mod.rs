@@ -268,6 +268,15 @@ pub struct AnomalyConfig {
     pub minimum_duration: Option<Duration>,
     /// Spans or records a window below which series made from them are not judged.
     pub minimum_volume: Option<f64>,
+    /// How much larger or smaller than expected a value must be to matter, as a ratio less 1; times and rates twice that.
+    /// Default 0.25.
+    pub minimum_change: Option<f64>,
+    /// How far from what was expected a time must be. Default 5 ms.
+    pub minimum_latency_change: Option<Duration>,
+    /// How far from what was expected a share of failed calls must be, 0 to 1. Default 0.01.
+    pub minimum_error_change: Option<f64>,
+    /// How far from what was expected another share of a whole must be, 0 to 1. Default 0.05.
+    pub minimum_share_change: Option<f64>,
 }
 
 /// When incidents open and end. What is `None` is as the engine has it.

@@ -238,6 +238,14 @@ pub(crate) struct RawAnomalies {
     pub(crate) minimum_duration: Option<Duration>,
     /// Spans a window below which span series are not judged.
     pub(crate) minimum_volume: Option<f64>,
+    /// What a deviation must amount to: ratio less 1,
+    pub(crate) minimum_change: Option<f64>,
+    /// of times,
+    pub(crate) minimum_latency_change: Option<Duration>,
+    /// of error shares,
+    pub(crate) minimum_error_change: Option<f64>,
+    /// of other shares of a whole.
+    pub(crate) minimum_share_change: Option<f64>,
 }
 
 /// `detection.incidents`.

@@ -241,6 +241,12 @@ fn read_detection(mut fields: Fields<'_>, problems: &mut Problems) -> RawDetecti
             close_windows: anomalies.whole("close_windows", 1..=1000, problems).map(|at| at.value),
             minimum_duration: anomalies.duration("minimum_duration", Duration::ZERO..=DAY, problems).map(|at| at.value),
             minimum_volume: anomalies.number("minimum_volume", 0.0..=1e9, problems).map(|at| at.value),
+            minimum_change: anomalies.number("minimum_change", 0.0..=1e6, problems).map(|at| at.value),
+            minimum_latency_change: anomalies
+                .duration("minimum_latency_change", Duration::ZERO..=DAY, problems)
+                .map(|at| at.value),
+            minimum_error_change: anomalies.number("minimum_error_change", 0.0..=1.0, problems).map(|at| at.value),
+            minimum_share_change: anomalies.number("minimum_share_change", 0.0..=1.0, problems).map(|at| at.value),
         };
         anomalies.finish(problems);
     }

@@ -1,6 +1,8 @@
 //! The minimum-volume gate: on how many calls or records a value rests.
 //!
 //! The rule, over the last `windows` windows:
+//! - a high quantile needs more than the middle one: p95 five times and p99 ten times as many, since the 99th percentile of fewer than
+//!   100 values is their maximum;
 //! - the error share and the duration of spans count only on at least `floor` calls, the error share also only with at least
 //!   three failed calls;
 //! - rates of calls and log records count only where at least `floor` were seen or expected;
@@ -118,8 +120,17 @@ impl Volumes {
                 many.max(expected.unwrap_or(0.0) * reach) >= floor
             }
             SeriesKind::Rate => true,
-            SeriesKind::SpanDuration | SeriesKind::Quantile | SeriesKind::Gauge => many >= floor,
+            SeriesKind::SpanDuration | SeriesKind::Quantile | SeriesKind::Gauge => many >= floor * tail_factor(series),
         }
+    }
+}
+
+/// How many times more values a quantile needs than a mean, so that some lie beyond it.
+fn tail_factor(series: &Series) -> f64 {
+    match series.attribute("foreshock.statistic") {
+        Some("p99") => 10.0,
+        Some("p95") => 5.0,
+        _ => 1.0,
     }
 }
 

@@ -108,7 +108,7 @@ pub fn sentence(anomaly: &Anomaly, summary: &str) -> String {
         }
         ("missing_data", _) => {
             let verb = if anomaly.end.is_some() { "did not report" } else { "does not report" };
-            return format!("{service} {verb} {label}, {time}");
+            return format!("{service} {verb} {}, {time}", anomaly.series.name);
         }
         _ => {}
     }
@@ -119,11 +119,18 @@ pub fn sentence(anomaly: &Anomaly, summary: &str) -> String {
         };
     };
     let mut text = format!("{service} {label} {is} {}", format_value(observed, unit));
-    match (anomaly.lower, anomaly.upper, anomaly.expected) {
+    // What can't be below 0 is not expected there.
+    let floor =
+        |bound: f64| if observed >= 0.0 && anomaly.expected.unwrap_or(0.0) >= 0.0 { bound.max(0.0) } else { bound };
+    let (lower, upper) = (anomaly.lower.map(floor), anomaly.upper);
+    // Bounds that hold what was seen explain nothing: the finding is about something else, such as the mean of some windows.
+    let inside = lower.is_none_or(|lower| observed >= lower) && upper.is_none_or(|upper| observed <= upper);
+    let bounds = if inside { (None, None) } else { (lower, upper) };
+    match (bounds.0, bounds.1, anomaly.expected) {
         (Some(lower), Some(upper), _) => text.push_str(&format!(", expected {}", format_range(lower, upper, unit))),
         (None, Some(upper), _) => text.push_str(&format!(", expected at most {}", format_value(upper, unit))),
         (Some(lower), None, _) => text.push_str(&format!(", expected at least {}", format_value(lower, unit))),
-        (None, None, Some(expected)) => text.push_str(&format!(", expected {}", format_value(expected, unit))),
+        (None, None, Some(expected)) => text.push_str(&format!(", expected about {}", format_value(expected, unit))),
         (None, None, None) => text.push_str(&format!(", which is unusual ({})", anomaly.kind.replace('_', " "))),
     }
     text.push_str(&format!(", {time}"));

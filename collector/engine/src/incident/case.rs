@@ -2,7 +2,7 @@
 
 use super::{IncidentSettings, trace};
 use crate::{
-    anomaly::words::series_label,
+    anomaly::{matter::is_improvement, words::series_label},
     event::{Anomaly, AnomalyId, Incident, IncidentId, IncidentState, LogCluster, RootCause},
     time::UnixNanos,
     verdict::Severity,
@@ -105,9 +105,39 @@ fn doubts_data(anomaly: &Anomaly) -> bool {
     &*anomaly.detector.name == "data-quality"
 }
 
+/// What a series is a sign of. The duration of spans and a histogram of durations measure the same thing, and what measures the
+/// same thing twice corroborates nothing.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Sign {
+    Latency,
+    Errors,
+    Traffic,
+    Level,
+    Logs,
+}
+
+fn sign(series: &crate::window::Series) -> Sign {
+    let is_time = || matches!(&*series.unit, "s" | "ms" | "us" | "ns");
+    let failed = || {
+        series.attribute("error.type").is_some()
+            || series.attribute("http.response.status_code").is_some_and(|code| code.starts_with('5'))
+    };
+    match series.kind {
+        SeriesKind::LogTemplate | SeriesKind::LogSeverity => Sign::Logs,
+        SeriesKind::SpanDuration => Sign::Latency,
+        SeriesKind::SpanErrors => Sign::Errors,
+        SeriesKind::SpanRate => Sign::Traffic,
+        SeriesKind::Rate if failed() => Sign::Errors,
+        SeriesKind::Rate => Sign::Traffic,
+        SeriesKind::Quantile => Sign::Latency,
+        SeriesKind::Gauge if is_time() => Sign::Latency,
+        SeriesKind::Gauge => Sign::Level,
+    }
+}
+
 /// Its severity as far as keeping an incident open goes: doubts about the data can last for days and hold nothing up.
 fn holding_severity(anomaly: &Anomaly) -> Severity {
-    if doubts_data(anomaly) { Severity::Info } else { anomaly.severity }
+    if doubts_data(anomaly) || is_improvement(anomaly) { Severity::Info } else { anomaly.severity }
 }
 
 impl Case {
@@ -233,10 +263,10 @@ impl Case {
         start <= until.plus(settings.join_nanos) && start.plus(settings.join_nanos) >= self.start
     }
 
-    /// Why it may open: several kinds of series, metric and log, several services, or persistence; `None` if it may not.
+    /// Why it may open: several signs, metric and log, several services, or persistence; `None` if it may not.
     ///
     /// Nothing opens without an anomaly of severity warning or worse. What corroborates must be a warning too, or stand beside
-    /// an error. Doubts about the data corroborate nothing.
+    /// an error. Doubts about the data and changes for the better corroborate nothing.
     pub(super) fn corroboration(
         &self,
         settings: &IncidentSettings,
@@ -247,27 +277,26 @@ impl Case {
             Severity::Warning => Severity::Warning,
             Severity::Error | Severity::Critical => Severity::Info,
         };
-        let members =
-            || self.members.values().map(|member| &*member.anomaly).filter(|a| a.severity >= floor && !doubts_data(a));
+        let counts = |a: &&Anomaly| a.severity >= floor && !doubts_data(a) && !is_improvement(a);
+        let members = || self.members.values().map(|member| &*member.anomaly).filter(counts);
         let mut services: Vec<&ServiceKey> = members().map(|anomaly| &anomaly.service).collect();
         services.sort();
         services.dedup();
         if let [first, second, ..] = services[..] {
             return Some(format!("{first} and {second} are connected and both affected"));
         }
-        let mut kinds: BTreeMap<SeriesKind, &Anomaly> = BTreeMap::new();
+        let mut signs: BTreeMap<Sign, &Anomaly> = BTreeMap::new();
         for anomaly in members() {
-            kinds.entry(anomaly.series.kind).or_insert(anomaly);
+            signs.entry(sign(&anomaly.series)).or_insert(anomaly);
         }
-        let is_log = |kind: &SeriesKind| matches!(kind, SeriesKind::LogTemplate | SeriesKind::LogSeverity);
-        let log = kinds.iter().find(|(kind, _)| is_log(kind)).map(|(_, anomaly)| *anomaly);
-        let metric = kinds.iter().find(|(kind, _)| !is_log(kind)).map(|(_, anomaly)| *anomaly);
+        let log = signs.get(&Sign::Logs).copied();
+        let metric = signs.iter().find(|(sign, _)| **sign != Sign::Logs).map(|(_, anomaly)| *anomaly);
         if let (Some(log), Some(metric)) = (log, metric) {
             let (log, metric) = (series_label(&log.series), series_label(&metric.series));
             return Some(format!("a metric and a log agree: {metric}; {log}"));
         }
-        if kinds.len() >= 2 {
-            let labels: Vec<String> = kinds.values().take(2).map(|anomaly| series_label(&anomaly.series)).collect();
+        if signs.len() >= 2 {
+            let labels: Vec<String> = signs.values().take(2).map(|anomaly| series_label(&anomaly.series)).collect();
             return Some(format!("two kinds of series agree: {}", labels.join("; ")));
         }
         members().filter(|anomaly| anomaly.severity >= Severity::Warning).find_map(|anomaly| {

@@ -55,7 +55,7 @@ pub(super) fn title(story: &Story<'_>) -> String {
         ("new_log_pattern", SeriesKind::LogTemplate) => {
             format!("new log pattern '{}'", cut(&template_text(&lead.series), 60))
         }
-        ("missing_data", _) => format!("{} is missing", series_label(&lead.series)),
+        ("missing_data", _) => format!("{} is missing", lead.series.name),
         _ => match direction(lead) {
             Some(true) => format!("{} is high", series_label(&lead.series)),
             Some(false) => format!("{} is low", series_label(&lead.series)),
@@ -88,7 +88,7 @@ pub(super) fn sentence(story: &Story<'_>) -> String {
         ("new_log_pattern", SeriesKind::LogTemplate) => {
             format!("{service} logs the new pattern '{}' since {at}", template_text(&lead.series))
         }
-        ("missing_data", _) => format!("{service} stopped reporting {label} at {at}"),
+        ("missing_data", _) => format!("{service} stopped reporting {} at {at}", lead.series.name),
         _ => match (lead.forecast, lead.observed, lead.expected) {
             (Some(forecast), ..) => format!(
                 "{service} {label} will reach {} at {} (80 % sure of {} to {})",

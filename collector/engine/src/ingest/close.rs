@@ -202,6 +202,10 @@ impl Service {
         for cardinality in self.cardinality.values_mut() {
             cardinality.now = 0;
         }
+        // A label set may come and go, such as that of a rare error; silence is told of a metric as a whole, and once.
+        let speaks = |family: &Family| family.rows.iter().any(|row| row.watch.speaks(index));
+        let mut heard: std::collections::BTreeSet<Arc<str>> =
+            self.families.iter().filter(|(_, family)| speaks(family)).map(|(_, f)| Arc::clone(&f.key.name)).collect();
         for (slot, family) in self.families.iter_mut() {
             let Sum { alive, going_on, .. } = sums[slot.index as usize];
             for row in &mut family.rows {
@@ -210,7 +214,9 @@ impl Service {
                     // All of its streams ended or were evicted, so silence is no wonder.
                     row.watch.end();
                 }
-                row.watch.judge(series, &mut notes);
+                if row.watch.judge(series, heard.contains(&family.key.name), &mut notes) {
+                    heard.insert(Arc::clone(&family.key.name));
+                }
             }
             if alive > 0 {
                 match self.cardinality.get_mut(&family.key.name) {

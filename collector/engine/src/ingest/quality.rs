@@ -156,33 +156,43 @@ impl Watch {
         (self.steady, self.interval) = (0, 0.0);
     }
 
-    /// Judges the series at the close of a window, whether or not it spoke.
-    pub(super) fn judge(&mut self, series: &Arc<Series>, notes: &mut Notes<'_>) {
+    /// Whether the series spoke lately, as of the close of window `index`.
+    pub(super) fn speaks(&self, index: u64) -> bool {
+        let silent = (index + 1).saturating_sub(self.last) as f64;
+        self.last > 0 && silent <= MISSING_INTERVALS * self.interval.max(1.0)
+    }
+
+    /// Judges the series at the close of a window, whether or not it spoke. Its silence is nothing to tell where its metric is
+    /// `heard` otherwise. Answers whether silence was told.
+    pub(super) fn judge(&mut self, series: &Arc<Series>, heard: bool, notes: &mut Notes<'_>) -> bool {
         if self.last == 0 {
-            return;
+            return false;
         }
         let silent = (notes.index + 1).saturating_sub(self.last);
         if silent > 0 {
-            self.judge_silence(silent as f64, series, notes);
-        } else {
-            self.judge_stuck(series, notes);
-            self.judge_range(series, notes);
+            return self.judge_silence(silent as f64, series, heard, notes);
         }
+        self.judge_stuck(series, notes);
+        self.judge_range(series, notes);
+        false
     }
 
-    fn judge_silence(&mut self, silent: f64, series: &Arc<Series>, notes: &mut Notes<'_>) {
+    fn judge_silence(&mut self, silent: f64, series: &Arc<Series>, heard: bool, notes: &mut Notes<'_>) -> bool {
         let interval = self.interval.max(1.0);
         if self.steady < STEADY_GAPS || silent <= MISSING_INTERVALS * interval {
-            return;
+            return false;
         }
         // A counter that stood still goes with its process, as that of a rare error does when a new version is rolled out.
         // Nobody misses it.
         if series.kind == SeriesKind::Rate && self.value == 0.0 {
-            return;
+            return false;
         }
         if silent > GONE_INTERVALS * interval {
             self.end();
-            return;
+            return false;
+        }
+        if heard {
+            return false;
         }
         let (seconds, usual) = (notes.seconds(silent), notes.seconds(interval));
         let message = format!("{} sent nothing for {seconds:.0} s; it speaks every {usual:.0} s", series.name);
@@ -190,6 +200,7 @@ impl Watch {
         let numbers =
             Numbers { observed: Some(seconds), expected: Some(usual), upper: Some(limit), ..Numbers::default() };
         notes.push(series, QualityKind::MissingData, self.last, numbers, message);
+        true
     }
 
     fn judge_stuck(&self, series: &Arc<Series>, notes: &mut Notes<'_>) {
@@ -317,7 +328,7 @@ mod tests {
                 }
                 let mut notes =
                     Notes { service: &service, index, window_nanos: WINDOW, max: 4, notes: Vec::new(), omitted: 0 };
-                watch.judge(series, &mut notes);
+                watch.judge(series, false, &mut notes);
                 notes.notes.pop()
             })
             .collect()

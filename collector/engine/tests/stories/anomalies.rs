@@ -169,6 +169,71 @@ fn uptime_is_no_sign_of_health() {
     }
 }
 
+/// A detector may be sure of a deviation that nobody would get up for: it must matter in practice. Half as much keeps open what
+/// mattered before.
+#[test]
+fn what_does_not_matter_opens_nothing() {
+    let small = Finding { observed: Some(0.17), ..finding(LATENCY, 9.0, Severity::Error) };
+    assert_eq!(changes(&Story::new().go_on(4, std::slice::from_ref(&small))), []);
+    let mut story = Story::new();
+    assert_eq!(changes(&story.go_on(2, &[latency()])), [Detected]);
+    let open = Finding { observed: Some(0.155), ..small };
+    assert!(!changes(&story.go_on(12, &[open])).contains(&Ended), "half of it keeps it open");
+}
+
+/// Faster is worth knowing and no more.
+#[test]
+fn improvements_are_worth_knowing_and_no_more() {
+    let mut story = Story::new();
+    let faster = Finding { observed: Some(0.04), expected: Some(0.12), ..latency() };
+    let said = story.go_on(2, &[faster]);
+    assert_eq!(said.iter().map(|(_, anomaly)| anomaly.severity).collect::<Vec<_>>(), [Severity::Info]);
+}
+
+/// Who looks at many series sees rare things: with hundreds of series a finding must be rarer to count.
+#[test]
+fn many_series_ask_for_more_surprise() {
+    for (series_count, opens) in [(50, true), (600, false)] {
+        let mut story = Story::new();
+        story.opened.extend((10..10 + series_count).map(|id| {
+            let which = id.to_string();
+            series(id, "queue.depth", "{item}", SeriesKind::Gauge, &[("queue", which.as_str())])
+        }));
+        let said = story.go_on(2, &[finding(LATENCY, 5.5, Severity::Warning)]);
+        assert_eq!(changes(&said).contains(&Detected), opens, "{series_count}");
+    }
+}
+
+/// The 99th percentile of a few values is their maximum, and one slow call is no trend; the middle one may be judged.
+#[test]
+fn high_percentiles_need_many_calls() {
+    for (statistic, opens) in [("p99", false), ("p95", false), ("p50", true)] {
+        let mut story = Story::new();
+        let attributes = [("foreshock.statistic", statistic), ("span.name", "GET /cart")];
+        story.opened.push(series(9, "traces.span.metrics.duration", "s", SeriesKind::SpanDuration, &attributes));
+        story.rows.push((9, 0.31, 6));
+        assert_eq!(changes(&story.go_on(3, &[finding(9, 9.0, Severity::Warning)])).contains(&Detected), opens);
+    }
+}
+
+/// "60 %, expected 0 to 100 %" explains nothing; then what was expected is said. What can't be negative is not expected to be.
+#[test]
+fn bounds_are_said_where_they_explain() {
+    let sentence = |observed, lower, upper| {
+        let mut story = Story::new();
+        let odd = Finding {
+            observed: Some(observed),
+            expected: Some(0.3),
+            lower: Some(lower),
+            upper: Some(upper),
+            ..finding(CPU, 9.0, Severity::Warning)
+        };
+        story.go_on(2, &[odd])[0].1.sentence.clone()
+    };
+    assert!(sentence(0.6, 0.0, 1.0).contains("is 60 %, expected about 30 %, since"), "{}", sentence(0.6, 0.0, 1.0));
+    assert!(sentence(0.6, -0.1, 0.5).contains("is 60 %, expected 0 to 50 %, since"), "{}", sentence(0.6, -0.1, 0.5));
+}
+
 /// People read this sentence first; the id must never change for the same input.
 #[test]
 fn the_sentence_and_the_id_are_stable() {

@@ -137,6 +137,29 @@ fn a_metric_and_a_log_open_an_incident() {
     assert!(matches!(&events[0], Event::Anomaly { incident: Some(_), .. }));
 }
 
+/// A histogram of durations and the spans of the same requests measure the same thing: both together prove no more than one.
+/// What became better proves nothing either, not even beside an error.
+#[test]
+fn the_same_sign_twice_and_improvements_corroborate_nothing() {
+    let mut histogram = anomaly("a", What::Latency, 8, Severity::Error);
+    histogram.series = crate::shop::series(
+        9,
+        "http.server.request.duration",
+        "s",
+        foreshock_engine::window::SeriesKind::Quantile,
+        &[("foreshock.statistic", "p95")],
+    );
+    let mut less_busy = anomaly("a", What::Cpu, 8, Severity::Info);
+    (less_busy.observed, less_busy.expected) = (Some(0.1), Some(0.4));
+    let mut shop = Shop::new(&["a"], &[]);
+    shop.quiet(1, 10);
+    let said = [anomaly("a", What::Latency, 8, Severity::Error), histogram, less_busy];
+    let events = shop.minute(10, said.iter().map(begins).collect());
+    assert_eq!(changes(&events), []);
+    let events = shop.minute(11, vec![begins(&anomaly("a", What::Errors, 10, Severity::Error))]);
+    assert_eq!(changes(&events), [IncidentChange::Opened]);
+}
+
 /// One series alone must last, and worth knowing is never worth an incident.
 #[test]
 fn one_series_alone_must_last_and_be_a_warning() {

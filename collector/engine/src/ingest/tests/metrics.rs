@@ -265,3 +265,46 @@ fn too_many_series_evict_the_one_silent_for_longest() {
     assert_eq!(told, [(vec![1], vec![]), (vec![2], vec![]), (vec![], vec![]), (vec![3], vec![2]), (vec![], vec![])]);
     assert_eq!(bench.ingest.counters().evicted_series, 1);
 }
+
+/// Protects against alarms when the series of a rare label set goes, as after a restart, and against hearing the same silence once
+/// for each label set.
+#[test]
+fn silence_is_told_of_a_metric_as_a_whole() {
+    let told_until = |ok_windows: u32| {
+        let mut bench = Bench::new();
+        let labelled = Metric { name: "requests.active", unit: "{request}", kind: MetricKind::Gauge };
+        let mut told = Vec::new();
+        for window in 0..60 {
+            let time = f64::from(window) * 10.0 + 5.0;
+            let mut slice = bench.ingest.enter(&key("shop"), UnixNanos(0));
+            slice.resource(&list(&[("service.instance.id", "a")]));
+            slice.scope("library", "");
+            let data = || PointData::Number(f64::from(window % 7));
+            let point = |attributes| Point {
+                start: UnixNanos(0),
+                time: at(time),
+                no_recorded_value: false,
+                attributes,
+                data: data(),
+            };
+            let (ok, failed, none) = (list(&[("code", "200")]), list(&[("code", "500")]), list(&[]));
+            slice.point(&GAUGE, &point(&none));
+            if window < ok_windows {
+                slice.point(&labelled, &point(&ok));
+            }
+            if window < 30 {
+                slice.point(&labelled, &point(&failed));
+            }
+            drop(slice);
+            while bench.ingest.poll_closed().is_some() {}
+            while let Some(note) = bench.ingest.poll_quality() {
+                told.push((note.kind, note.series.name.to_string(), note.time));
+            }
+        }
+        told
+    };
+    assert_eq!(told_until(60), []);
+    let told = told_until(30);
+    assert!(!told.is_empty());
+    assert!(told.windows(2).all(|pair| pair[0].2 < pair[1].2), "once a window: {told:?}");
+}
