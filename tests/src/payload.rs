@@ -16,7 +16,8 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 
-/// Resource attribute with the batch's number as 16 digits; it stands first, so that it is found near the batch's start.
+/// Resource attribute with the batch's number as 16 digits. A Collector writes a message's fields in another order, so
+/// the attribute may stand anywhere in what comes out.
 pub const SEQUENCE: &str = "bench.sequence";
 
 /// What a batch holds.
@@ -51,13 +52,13 @@ pub fn batch(signal: &str, shape: Shape, sequence: u64, nanos: u64) -> Vec<u8> {
     }
 }
 
-/// The number of the batch whose bytes begin with `start`.
+/// The number of the batch with these bytes: 16 digits, close before or behind the attribute's key.
 #[must_use]
-pub fn sequence(start: &[u8]) -> Option<u64> {
-    let at = start.windows(SEQUENCE.len()).position(|window| window == SEQUENCE.as_bytes())? + SEQUENCE.len();
-    let digits = start.get(at..)?.iter().skip_while(|byte| !byte.is_ascii_digit()).take(16);
-    let digits: String = digits.map(|byte| char::from(*byte)).collect();
-    digits.parse().ok()
+pub fn sequence(message: &[u8]) -> Option<u64> {
+    let at = message.windows(SEQUENCE.len()).position(|window| window == SEQUENCE.as_bytes())?;
+    let around = message.get(at.saturating_sub(24)..message.len().min(at + SEQUENCE.len() + 24))?;
+    let digits = around.windows(16).find(|window| window.iter().all(u8::is_ascii_digit))?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 fn metrics(service: u64, items: u64, sequence: u64, nanos: u64) -> ResourceMetrics {

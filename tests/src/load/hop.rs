@@ -87,8 +87,8 @@ impl Hop {
         }
     }
 
-    /// Requests that detection left out because it was behind.
-    pub(crate) fn shed_requests(&self) -> Result<f64> {
+    /// Items that detection left out because it was behind.
+    pub(crate) fn shed_items(&self) -> Result<f64> {
         match &self.running {
             Running::Foreshock(foreshock) => foreshock.metric("foreshock_detection_shed_total"),
             _ => Ok(0.0),

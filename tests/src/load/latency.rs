@@ -1,7 +1,7 @@
 //! The time that a hop adds at a fixed rate, from the moment a batch is sent until the upstream has it.
 
 use crate::{
-    forward::{encoding, frames, settle},
+    forward::{LARGEST, encoding, frames, settle},
     hop::{Hop, Kind},
     report,
 };
@@ -74,7 +74,7 @@ async fn measure(kind: Kind, signal: &'static str, compression: &str) -> Result<
             bail!("{}: only {} of {} batches arrived", kind.name(), millis.len(), sent.len());
         };
         if let Some(at) =
-            payload::sequence(&received.plain(400)?).and_then(|sequence| sent.get(usize::try_from(sequence).ok()?))
+            payload::sequence(&received.plain(LARGEST)?).and_then(|sequence| sent.get(usize::try_from(sequence).ok()?))
         {
             millis.push((received.at - *at).as_secs_f64() * 1000.0);
         }
