@@ -1,8 +1,8 @@
 //! The minimum-volume gate: on how many calls or records a value rests.
 //!
 //! The rule, over the last `windows` windows:
-//! - a high quantile needs more than the middle one: p95 five times and p99 ten times as many, since the 99th percentile of fewer than
-//!   100 values is their maximum;
+//! - a high quantile needs more, in each window on average: p95 five times and p99 ten times `floor`, since the 99th percentile of
+//!   fewer than 100 values is their maximum;
 //! - the error share and the duration of spans count only on at least `floor` calls, the error share also only with at least
 //!   three failed calls;
 //! - rates of calls and log records count only where at least `floor` were seen or expected;
@@ -109,28 +109,30 @@ impl Volumes {
             // A histogram whose count is not among the series can't be judged; spans and logs always tell theirs.
             return matches!(series.kind, SeriesKind::Quantile | SeriesKind::Gauge | SeriesKind::Rate);
         };
-        let (many, failed) = recent
+        let (many, failed, spoke) = recent
             .windows
             .iter()
             .filter(|(end, ..)| *end > since)
-            .fold((0.0, 0.0), |(many, failed), (_, m, f)| (many + m, failed + f));
+            .fold((0.0, 0.0, 0.0), |(many, failed, spoke), (_, m, f)| (many + m, failed + f, spoke + 1.0));
         match series.kind {
             SeriesKind::SpanErrors => many >= floor && failed >= FAILED_FLOOR,
             SeriesKind::SpanRate | SeriesKind::LogTemplate | SeriesKind::LogSeverity => {
                 many.max(expected.unwrap_or(0.0) * reach) >= floor
             }
             SeriesKind::Rate => true,
-            SeriesKind::SpanDuration | SeriesKind::Quantile | SeriesKind::Gauge => many >= floor * tail_factor(series),
+            SeriesKind::SpanDuration | SeriesKind::Quantile | SeriesKind::Gauge => {
+                many >= floor && many >= spoke * floor * tail_factor(series)
+            }
         }
     }
 }
 
-/// How many times more values a quantile needs than a mean, so that some lie beyond it.
+/// How many times the floor a quantile needs in each window, so that some values lie beyond it.
 fn tail_factor(series: &Series) -> f64 {
     match series.attribute("foreshock.statistic") {
         Some("p99") => 10.0,
         Some("p95") => 5.0,
-        _ => 1.0,
+        _ => 0.0,
     }
 }
 

@@ -51,7 +51,13 @@ fn gate(z: f64, c: f64) -> f64 {
 }
 
 /// Ranks all services, the most probable first. Services without any score are left out.
-pub(super) fn rank(history: &History, start: UnixNanos, priors: &BTreeMap<NodeId, Prior>) -> Vec<Candidate> {
+/// `now` is how far the history is known.
+pub(super) fn rank(
+    history: &History,
+    start: UnixNanos,
+    now: UnixNanos,
+    priors: &BTreeMap<NodeId, Prior>,
+) -> Vec<Candidate> {
     let start = start.floor_to(SLOT_NANOS);
     let guard = start.minus(GUARD_NANOS);
     let stretches = (0..STRETCHES).map(|index| {
@@ -64,9 +70,12 @@ pub(super) fn rank(history: &History, start: UnixNanos, priors: &BTreeMap<NodeId
         before: history.sum(UnixNanos(0), guard),
         stretches: stretches.filter(|slot| !slot.visits.is_empty()).collect(),
     };
+    let surge = evidence.surge(now.floor_to(SLOT_NANOS).since(start).min(AFTER_NANOS));
+    let explained_by_load = 1.0 - 0.7 * surge.values().map(|(score, _)| *score).fold(0.0, f64::max);
     let mut factors: BTreeMap<NodeId, (f64, Vec<(f64, String)>)> = BTreeMap::new();
     let mut add = |scores: BTreeMap<NodeId, (f64, String)>| {
         for (node, (score, reason)) in scores {
+            let score = if surge.contains_key(&node) { score } else { score * explained_by_load };
             let entry = factors.entry(node).or_insert((1.0, Vec::new()));
             entry.0 *= 1.0 - score.clamp(0.0, 1.0);
             entry.1.push((score, reason));
@@ -76,6 +85,7 @@ pub(super) fn rank(history: &History, start: UnixNanos, priors: &BTreeMap<NodeId
     add(evidence.behaviour());
     add(cause_anomalies::resources(priors));
     add(cause_anomalies::order(history, priors, &evidence.before.visits.keys().map(|(node, _)| *node).collect()));
+    add(surge.clone());
     let mut candidates: Vec<Candidate> = factors
         .into_iter()
         .map(|(node, (rest, mut reasons))| {
@@ -124,6 +134,31 @@ impl Evidence<'_> {
         let z = after.rank_sum_z(before).min(each / before.quantile(0.5).max(1e-3) / 0.5);
         let (gate, count) = (gate(z, 2.0), after.count() as f64);
         Some(Added { seconds: count * each * gate, gate, count, each })
+    }
+
+    /// Services that nobody calls and that get clearly more requests than usual: what goes wrong behind them may be no more than
+    /// the load. `elapsed` is how much of the time after the start is known.
+    fn surge(&self, elapsed: u64) -> BTreeMap<NodeId, (f64, String)> {
+        let called: BTreeSet<NodeId> =
+            self.history.edges.keys().filter(|(caller, callee)| caller != callee).map(|(_, callee)| *callee).collect();
+        if elapsed < AFTER_NANOS / 4 || self.stretches.len() < MIN_STRETCHES {
+            return BTreeMap::new();
+        }
+        let entries = self.after.requests.iter().filter(|(node, _)| !called.contains(node));
+        entries
+            .filter_map(|(node, requests)| {
+                let usual = |slot: &Slot| slot.requests.get(node).map_or(0.0, |requests| *requests as f64);
+                let usual = median(&mut self.stretches.iter().map(usual).collect::<Vec<_>>());
+                let growth = *requests as f64 / (usual * elapsed as f64 / AFTER_NANOS as f64);
+                // On few requests, growth is chance.
+                if usual < 100.0 || !growth.is_finite() || growth < 1.2 {
+                    return None;
+                }
+                let score = 0.95 * gate((growth - 1.0) / 0.2, 2.0);
+                let percent = number(((growth - 1.0) * 100.0).round());
+                Some((*node, (score, format!("it gets {percent} % more requests than usual"))))
+            })
+            .collect()
     }
 
     /// Added seconds: in the services themselves and on the way between them.

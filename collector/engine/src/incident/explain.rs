@@ -107,7 +107,7 @@ impl View<'_> {
             }
         }
         let connected = self.connected(case);
-        let candidates = cause::rank(self.history, case.start, &priors);
+        let candidates = cause::rank(self.history, case.start, case.clock, &priors);
         let candidates = candidates.into_iter().filter(|c| connected.contains(&c.node) && c.score >= MIN_SCORE);
         candidates.take(MAX_CAUSES).filter_map(|candidate| self.named(&candidate)).collect()
     }

@@ -75,6 +75,27 @@ fn the_callee_that_does_the_damage_is_named() {
     assert!(incident.sentence.starts_with("payment p99 latency rose"), "{}", incident.sentence);
 }
 
+/// When twice as many come in, what is slow behind the entrance is slow for that reason: the entrance is named. With the usual
+/// load, the slow service is.
+#[test]
+fn a_surge_of_requests_is_named_before_those_who_suffer_from_it() {
+    for (load, named) in [(1_800, "frontend"), (600, "stock")] {
+        let mut shop = Shop::new(&["frontend", "stock"], &[("frontend", "stock")]);
+        shop.quiet(1, 30);
+        shop.load = load;
+        shop.own_ms.insert("stock", 45);
+        shop.quiet(30, 33);
+        let said = vec![
+            begins(&anomaly("frontend", What::Calls, 30, Severity::Warning)),
+            begins(&anomaly("stock", What::Latency, 30, Severity::Warning)),
+        ];
+        shop.minute(33, said);
+        shop.quiet(34, 38);
+        let incident = shop.correlator.open_incidents().remove(0);
+        assert_eq!(incident.root_causes[0].service, service(named), "{:?}", incident.root_causes);
+    }
+}
+
 /// A database sends no telemetry; it must still be found behind the services that wait for it.
 #[test]
 fn a_slow_database_is_found_behind_its_callers() {

@@ -117,6 +117,8 @@ pub(crate) struct Shop {
     /// Milliseconds of own work a request, 20 unless told.
     pub(crate) own_ms: BTreeMap<&'static str, u64>,
     pub(crate) version: BTreeMap<&'static str, &'static str>,
+    /// Calls a minute of every service, 600 unless told.
+    pub(crate) load: u64,
     /// Error logs a minute: template and count.
     pub(crate) logs: BTreeMap<&'static str, Vec<(&'static str, u64)>>,
     /// Minutes by which a service's clock is ahead.
@@ -134,6 +136,7 @@ impl Shop {
             services: names.to_vec(),
             own_ms: BTreeMap::new(),
             version: BTreeMap::new(),
+            load: 600,
             logs: BTreeMap::new(),
             ahead: BTreeMap::new(),
             shuffled: false,
@@ -177,7 +180,7 @@ impl Shop {
                 start: at(minute + shift - 1),
                 end: at(minute + shift),
                 signals: GoldenSignals {
-                    calls: 600,
+                    calls: self.load,
                     error_log_records,
                     log_records: error_log_records,
                     ..Default::default()
