@@ -17,7 +17,7 @@
 //! does not say what it expected, what it saw must be that far from 0.
 //!
 //! A change for the better (faster, fewer errors, a resource less used) is worth knowing and no more, see
-//! [`is_improvement`].
+//! `is_improvement`.
 //!
 //! Who looks at many series sees rare things: see [`MatterSettings::open_surprise`].
 
