@@ -218,14 +218,30 @@ pub fn peer(variable: &str) -> Result<Option<PathBuf>> {
 /// # Errors
 /// If nothing answers there, or not with 200.
 pub fn http_get(address: SocketAddr, path: &str) -> Result<String> {
+    http(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+}
+
+/// The answer to JSON that is sent with an HTTP POST.
+///
+/// # Errors
+/// If nothing answers there, or not with 200.
+pub fn http_post_json(address: SocketAddr, path: &str, json: &str) -> Result<String> {
+    let length = json.len();
+    let head = format!(
+        "POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n"
+    );
+    http(address, &format!("{head}Connection: close\r\n\r\n{json}"))
+}
+
+fn http(address: SocketAddr, request: &str) -> Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no end of headers")?;
     if head.split_whitespace().nth(1) != Some("200") {
-        bail!("{path}: {}", head.lines().next().unwrap_or_default());
+        bail!("{}: {} {body}", request.lines().next().unwrap_or_default(), head.lines().next().unwrap_or_default());
     }
     Ok(body.to_owned())
 }

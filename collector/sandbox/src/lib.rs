@@ -16,6 +16,7 @@ mod breaker;
 mod check;
 mod detector;
 mod guest;
+mod mappings;
 mod pool;
 mod registry;
 mod sandbox;

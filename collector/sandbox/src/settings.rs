@@ -6,7 +6,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// How many models may live at once, over all shards: services times detectors. Address space is set aside for each when
-    /// the sandbox starts, memory is not. A model beyond this number is a fault (`memory`) of its detector. Default 10,000.
+    /// the sandbox starts, memory is not. A model beyond this number is a fault (`memory`) of its detector.
+    /// The kernel's limit on memory mappings (`vm.max_map_count`) may lower it: 11,467 at the usual 65,530. Default 10,000.
     pub max_models: u32,
     /// The most that any detector's [`Limits::memory_bytes`] may be. Default 64 MiB.
     pub max_memory_bytes: usize,

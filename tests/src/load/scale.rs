@@ -5,7 +5,7 @@ use crate::{
     hop::{Hop, Kind},
     now_nanos, report,
 };
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use e2e::{
     payload::{self, Shape},
     wire::{self, Client},
@@ -30,7 +30,7 @@ pub(crate) async fn run() -> Result<()> {
         "| services | series | CPU s per million points | CPU ms per service and window | resident MiB | points/s reached |",
     );
     report("| --- | --- | --- | --- | --- | --- | --- |");
-    for services in [10, 100, 1000, 10_000] {
+    for services in [10, 100, 1000, 5000] {
         let hop = Hop::start(Kind::Detecting, "none").await?;
         let Some(program) = hop.program() else { bail!("no program") };
         let before = program.cpu_seconds()?;
@@ -47,7 +47,12 @@ pub(crate) async fn run() -> Result<()> {
                 let shape = Shape { items: count * SERIES, services: count, first_service: first };
                 let batch = payload::batch("metrics", shape, sequence, start + sweep * 60_000_000_000);
                 let frame = wire::frame("identity", &batch)?;
-                while client.send("metrics", "identity", frame.clone()).await? != 0 {
+                while client
+                    .send("metrics", "identity", frame.clone())
+                    .await
+                    .with_context(|| format!("foreshock wrote:\n{}", program.output()))?
+                    != 0
+                {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 sequence += 1;
