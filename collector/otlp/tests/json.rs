@@ -43,13 +43,13 @@ proptest! {
     }
 
     /// Doubled, reordered and unknown fields end up as what a decoder makes of them. Field numbers beyond our table vanish,
-    /// as they do in prost.
+    /// as they do in prost. Compared as JSON, which has one NaN where IEEE 754 has many.
     #[test]
     fn what_is_not_canonical_means_the_same((signal, mut bytes) in request(), mutation in mutation()) {
         mutation.apply(&mut bytes);
         if let Some(expected) = canonical(signal, &bytes) {
             let again = to_protobuf(signal, to_json(signal, &bytes).as_bytes()).expect("our own JSON");
-            prop_assert_eq!(canonical(signal, &again), canonical(signal, &expected));
+            prop_assert_eq!(to_json(signal, &again), to_json(signal, &expected));
         }
     }
 
