@@ -113,8 +113,8 @@ impl Sandbox {
     ///
     /// # Errors
     /// If the machine has too little address space for [`Settings::max_models`], or no thread left.
-    pub fn new(settings: Settings) -> Result<Self, SandboxError> {
-        let settings = Settings { max_models: settings.max_models.min(mappings::most_models()), ..settings };
+    pub fn new(mut settings: Settings) -> Result<Self, SandboxError> {
+        settings.max_models = settings.max_models.min(mappings::most_models());
         let reserved = u64::from(settings.max_models).saturating_mul(UNCHECKED_RESERVATION);
         let small = settings.max_memory_bytes as u64;
         let large = if reserved <= MOST_RESERVED { UNCHECKED_RESERVATION } else { small };
