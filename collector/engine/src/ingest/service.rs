@@ -2,12 +2,13 @@
 
 use super::{
     family::{Family, FamilyKey, Owner, Shape},
-    keys::{BuildIdentity, Canonical, Interner, Pairs, mix, names_one_instance},
+    keys::{BuildIdentity, Canonical, Interner, Pairs, mix},
     logs::{LogWindow, Logs, severity_range},
     quality::Cardinality,
+    senders::{Instance, Speaker},
     settings::{IngestCounters, IngestSettings},
     spans::{Operations, SpanWindow, span_time},
-    stream::{Number, Reading, Spread, Stream, Taken, When},
+    stream::{Number, Reading, Spread, Stream, Taken},
 };
 use crate::{
     lru::{LruSlab, Slot},
@@ -25,7 +26,7 @@ pub(super) const END_OF_TIME: u64 = 4_102_444_800_000_000_000;
 /// Values of `service.version` kept per window.
 const MAX_VERSIONS: usize = 16;
 /// Resource attributes kept.
-const MAX_RESOURCE_ATTRIBUTES: usize = 64;
+pub(super) const MAX_RESOURCE_ATTRIBUTES: usize = 64;
 
 /// What all services of a shard share.
 #[derive(Debug)]
@@ -44,9 +45,11 @@ pub(super) struct Service {
     pub(super) key: ServiceKey,
     pub(super) resource: Arc<Pairs>,
     /// The largest event time seen.
-    newest: u64,
+    pub(super) newest: u64,
     /// All windows that end here or earlier are closed.
-    closed_until: u64,
+    pub(super) closed_until: u64,
+    /// Nanoseconds added to times of receipt while `closed_until` lies after them.
+    pub(super) ahead: u64,
     /// The clock when telemetry last came.
     #[serde(skip)]
     heard: u64,
@@ -54,11 +57,11 @@ pub(super) struct Service {
     #[serde(skip)]
     current: (u64, u64),
     pub(super) open: VecDeque<OpenWindow>,
-    instances: LruSlab<Instance>,
+    pub(super) instances: LruSlab<Instance>,
     #[serde(skip)]
-    instance_by_raw: HashMap<u64, Slot, BuildIdentity>,
+    pub(super) instance_by_raw: HashMap<u64, Slot, BuildIdentity>,
     #[serde(skip)]
-    instance_by_identity: HashMap<u64, Slot, BuildIdentity>,
+    pub(super) instance_by_identity: HashMap<u64, Slot, BuildIdentity>,
     pub(super) streams: LruSlab<Stream>,
     #[serde(skip)]
     stream_by_raw: HashMap<u64, Slot, BuildIdentity>,
@@ -88,38 +91,6 @@ pub(super) struct OpenWindow {
     pub(super) versions: BTreeSet<Arc<str>>,
 }
 
-/// One sender of the service, told apart by all of its resource attributes.
-#[derive(Debug, Deserialize, Serialize)]
-struct Instance {
-    identity: u64,
-    resource: Arc<Pairs>,
-    version: Option<Arc<str>>,
-    /// Nanoseconds added to its times because its clock is behind; 0 while its clock is believed.
-    offset: u64,
-    /// How often `offset` changed.
-    corrections: u32,
-    /// The clock when it began to be late with everything.
-    late_since: Option<u64>,
-}
-
-/// Who speaks at present: valid for one slice of a request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Speaker {
-    instance: Option<Slot>,
-    offset: u64,
-    corrections: u32,
-    late: bool,
-    /// Hash of instance and scope.
-    pub(super) context: u64,
-    identity: u64,
-    /// When it was received, or the clock if that is not known; 0 if neither is.
-    now: u64,
-    /// Times after this are in the future.
-    limit: u64,
-    /// The window in which its version was noted.
-    noted_in: u64,
-}
-
 /// A metric point on its way to its stream.
 #[derive(Clone, Copy)]
 pub(super) struct Origin<'a> {
@@ -139,35 +110,6 @@ impl Shared {
     }
 }
 
-// === impl Speaker ===
-
-impl Speaker {
-    pub(super) fn new(shared: &Shared, received: u64) -> Self {
-        let now = if (1..END_OF_TIME).contains(&received) { received } else { shared.clock };
-        let limit = if now > 0 { now.saturating_add(shared.settings.max_future_nanos) } else { u64::MAX };
-        Self {
-            instance: None,
-            offset: 0,
-            corrections: 0,
-            late: false,
-            context: 0,
-            identity: 0,
-            now,
-            limit: limit.min(END_OF_TIME),
-            noted_in: u64::MAX,
-        }
-    }
-
-    pub(super) fn scope(&mut self, name_hash: u64) {
-        self.context = mix(self.identity, name_hash);
-    }
-
-    /// The window in which its version was noted may be gone.
-    pub(super) fn forget_window(&mut self) {
-        self.noted_in = u64::MAX;
-    }
-}
-
 // === impl Service: instances ===
 
 impl Service {
@@ -177,6 +119,7 @@ impl Service {
             resource: Arc::default(),
             newest: 0,
             closed_until: 0,
+            ahead: 0,
             heard: shared.clock,
             current: (0, 0),
             open: VecDeque::new(),
@@ -219,146 +162,11 @@ impl Service {
     pub(super) fn hear(&mut self, clock: u64) {
         self.heard = clock;
     }
-
-    /// All that follows comes from this resource.
-    pub(super) fn speak(&mut self, speaker: &mut Speaker, attributes: &dyn Attributes, shared: &mut Shared) {
-        self.fall_silent(speaker, shared);
-        let raw = attributes.raw_hash();
-        let known = self.instance_by_raw.get(&raw).copied().filter(|slot| self.instances.get(*slot).is_some());
-        let slot = match known {
-            Some(slot) => slot,
-            None => self.resolve_instance(raw, attributes, shared),
-        };
-        self.instances.touch(slot);
-        let Some(instance) = self.instances.get(slot) else { return };
-        if !Arc::ptr_eq(&self.resource, &instance.resource) {
-            self.resource = Arc::clone(&instance.resource);
-        }
-        speaker.instance = Some(slot);
-        speaker.offset = instance.offset;
-        speaker.corrections = instance.corrections;
-        speaker.late = instance.late_since.is_some();
-        speaker.identity = instance.identity;
-        speaker.context = instance.identity;
-        speaker.noted_in = u64::MAX;
-    }
-
-    /// The speaker has said what it had to say for now.
-    pub(super) fn fall_silent(&mut self, speaker: &Speaker, shared: &mut Shared) {
-        let Some(instance) = speaker.instance.and_then(|slot| self.instances.get_mut(slot)) else { return };
-        if !speaker.late {
-            instance.late_since = None;
-        }
-        if instance.corrections != speaker.corrections {
-            shared.counters.corrected_clocks += u64::from(speaker.offset > 0);
-            (instance.offset, instance.corrections) = (speaker.offset, speaker.corrections);
-        }
-    }
-
-    fn resolve_instance(&mut self, raw: u64, attributes: &dyn Attributes, shared: &mut Shared) -> Slot {
-        let canonical = Canonical::read(attributes);
-        let identity = canonical.hash();
-        let max = shared.settings.max_instances_per_service;
-        if self.instance_by_raw.len() >= max.saturating_mul(4) {
-            self.instance_by_raw.clear();
-        }
-        if let Some(&slot) = self.instance_by_identity.get(&identity) {
-            self.instance_by_raw.insert(raw, slot);
-            return slot;
-        }
-        while self.instances.len() >= max
-            && let Some(instance) = self.instances.oldest().and_then(|oldest| self.instances.remove(oldest))
-        {
-            self.instance_by_identity.remove(&instance.identity);
-        }
-        let pairs = canonical.shared(&mut shared.interner, MAX_RESOURCE_ATTRIBUTES, |key| !names_one_instance(key));
-        let resource = if pairs == *self.resource { Arc::clone(&self.resource) } else { Arc::new(pairs) };
-        let version = canonical.get("service.version").map(|version| shared.interner.share(version));
-        let instance = Instance { identity, resource, version, offset: 0, corrections: 0, late_since: None };
-        let slot = self.instances.insert(instance);
-        self.instance_by_identity.insert(identity, slot);
-        self.instance_by_raw.insert(raw, slot);
-        slot
-    }
 }
 
 // === impl Service: time ===
 
 impl Service {
-    /// Corrects a time and says where it falls; `None` if what it belongs to must be dropped, which is counted.
-    ///
-    /// The caller must call [`Service::enter_window`] next.
-    pub(super) fn place(&mut self, speaker: &mut Speaker, raw: u64, start: u64, shared: &mut Shared) -> Option<When> {
-        let mut when = When { time: raw, start, clock: speaker.corrections };
-        if speaker.offset > 0 {
-            self.correct(speaker, &mut when, raw);
-        }
-        if raw == 0 || when.time > speaker.limit {
-            if raw > 0 {
-                shared.counters.future += 1;
-            }
-            if speaker.now == 0 {
-                shared.counters.unusable += 1;
-                return None;
-            }
-            // Where another instance's clock runs ahead, now may be closed already.
-            let time = if speaker.now >= self.closed_until { speaker.now } else { self.latest() };
-            when = When { time, start: 0, ..when };
-        } else if when.time < self.closed_until {
-            if !self.be_late(speaker, raw, shared) {
-                shared.counters.late += 1;
-                return None;
-            }
-            when = When { time: self.latest(), start: 0, clock: speaker.corrections };
-        } else {
-            speaker.late = false;
-        }
-        self.newest = self.newest.max(when.time);
-        Some(when)
-    }
-
-    /// The largest time seen, or the first that is still open where the clock closed more than that.
-    fn latest(&self) -> u64 {
-        self.newest.max(self.closed_until)
-    }
-
-    fn correct(&self, speaker: &mut Speaker, when: &mut When, raw: u64) {
-        if raw >= self.closed_until && raw <= speaker.limit {
-            // Its clock is right again.
-            speaker.offset = 0;
-            speaker.corrections = speaker.corrections.wrapping_add(1);
-            when.clock = speaker.corrections;
-            return;
-        }
-        when.time = raw.saturating_add(speaker.offset);
-        if when.start > 0 {
-            when.start = when.start.saturating_add(speaker.offset);
-        }
-    }
-
-    /// An instance that has been late with everything for long has a wrong clock: from then on its times are shifted, so
-    /// that this one is as late as the newest seen. `false` before that.
-    fn be_late(&mut self, speaker: &mut Speaker, raw: u64, shared: &Shared) -> bool {
-        let latest = self.latest();
-        let Some(instance) = speaker.instance.and_then(|slot| self.instances.get_mut(slot)) else { return false };
-        let since = match instance.late_since.filter(|_| speaker.late) {
-            Some(since) => since,
-            None => {
-                speaker.late = true;
-                *instance.late_since.insert(shared.clock)
-            }
-        };
-        // A clock that was set back starts the wait anew.
-        instance.late_since = Some(since.min(shared.clock));
-        if shared.clock.saturating_sub(since) < shared.settings.idle_nanos {
-            return false;
-        }
-        speaker.late = false;
-        speaker.offset = latest.saturating_sub(raw);
-        speaker.corrections = speaker.corrections.wrapping_add(1);
-        true
-    }
-
     /// Makes sure that the window of `time` is open, and notes the speaker's version in it. `true` if the watermark left
     /// windows behind: the caller must then close them ([`Service::poll_due`]) and enter again.
     pub(super) fn enter_window(&mut self, speaker: &mut Speaker, time: u64, shared: &Shared) -> bool {
