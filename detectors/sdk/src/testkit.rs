@@ -80,9 +80,14 @@ impl<D: Detector> Driver<D> {
         id
     }
 
-    /// Closes a series with the next window.
+    /// Closes a series with the next window. One that no window has opened yet is never shown at all, as in the program.
     pub fn close(&mut self, id: u32) {
-        if self.live.remove(&id).is_some() {
+        if self.live.remove(&id).is_none() {
+            return;
+        }
+        let pending = self.opened.len();
+        self.opened.retain(|series| series.id != id);
+        if self.opened.len() == pending {
             self.closed.push(id);
         }
     }
