@@ -45,6 +45,12 @@ enum Command {
     /// The clock is that of the recording, so the same input gives the same bytes, whatever the number of shards. Nothing is
     /// forwarded and no state is kept. At the end of the input all windows are closed; incidents that are open then stay open.
     Replay(crate::replay::Arguments),
+    /// Measure detection on recorded data, with or without labels
+    ///
+    /// Plays each recording through detection by its own clock, strictly in order, and reports what was found, how late, and how
+    /// many false alarms that cost, beside what chance, a constant and the size of the last step reach. Without labels it reports
+    /// what would have fired. The default configuration is used where none is given.
+    Backtest(crate::backtest::Arguments),
     /// Find the templates of log lines
     ///
     /// Reads CSV with a header, a row a log line, and writes `line,template_id,template`, merges applied.
@@ -89,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Validate(file) => validate(&file.config),
         Command::Demo(arguments) => crate::demo::start(arguments).map_err(Failure::from),
         Command::Replay(arguments) => crate::replay::run(&arguments),
+        Command::Backtest(arguments) => crate::backtest::run(&arguments),
         Command::Templates(arguments) => crate::templates::run(&arguments),
     };
     match done {

@@ -1,5 +1,6 @@
 //! The program behind the command `foreshock`: command line, configuration, wiring, drain. It takes no decisions of its own.
 
+pub mod backtest;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -13,7 +13,7 @@ use std::{fs::File, path::Path};
 const USUAL_TIMES: [&str; 5] = ["timestamp", "time", "datetime", "date", "ts"];
 
 /// The rows of a file.
-pub(super) struct Rows {
+pub(crate) struct Rows {
     reader: csv::Reader<File>,
     record: csv::ByteRecord,
     mapping: Mapping,
@@ -27,7 +27,7 @@ pub(super) struct Rows {
 }
 
 /// Opens a file and finds the columns; the error ends a sentence that begins with the file.
-pub(super) fn open(path: &Path, mapping: Mapping) -> Result<Rows, String> {
+pub(crate) fn open(path: &Path, mapping: Mapping) -> Result<Rows, String> {
     let reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_path(path);
     let mut reader = reader.map_err(|error| format!("can't be read: {error}"))?;
     let headers: Vec<String> = reader
@@ -144,6 +144,40 @@ impl Rows {
     }
 }
 
+/// All rows of a file that is one service with a series for each column.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    /// Each row's time as it is written.
+    pub(crate) texts: Vec<String>,
+    /// The same in nanoseconds since the Unix epoch.
+    pub(crate) times: Vec<u64>,
+    /// Metric and its values, NaN where a row has none.
+    pub(crate) columns: Vec<(String, Vec<f64>)>,
+}
+
+impl Rows {
+    /// Whether each column of values is one series.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.service.is_none() && self.attributes.is_empty()
+    }
+
+    /// Reads all rows with a time; to be called instead of iterating.
+    pub(crate) fn table(mut self) -> Table {
+        let columns = self.values.iter().map(|(_, column)| (column.metric.clone(), Vec::new()));
+        let mut table = Table { columns: columns.collect(), ..Table::default() };
+        while self.reader.read_byte_record(&mut self.record).unwrap_or(false) {
+            let text = self.text(self.time);
+            let Some(time) = parse_time(&text, &self.mapping.time_format) else { continue };
+            table.texts.push(text);
+            table.times.push(time);
+            for ((index, _), (_, values)) in self.values.iter().zip(&mut table.columns) {
+                values.push(self.text(*index).parse().unwrap_or(f64::NAN));
+            }
+        }
+        table
+    }
+}
+
 impl Iterator for Rows {
     type Item = Recorded;
 
@@ -175,7 +209,7 @@ fn attribute(key: &str, value: &str) -> Value {
 }
 
 /// Nanoseconds since the Unix epoch; `None` if the text is no time after it.
-fn parse_time(text: &str, format: &TimeFormat) -> Option<u64> {
+pub(crate) fn parse_time(text: &str, format: &TimeFormat) -> Option<u64> {
     let positive = |nanos: i128| u64::try_from(nanos).ok().filter(|nanos| *nanos > 0);
     let scaled = |number: f64, scale: f64| {
         let nanos = number * scale;

@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// How a timestamp is written.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum TimeFormat {
+pub(crate) enum TimeFormat {
     /// RFC 3339, `2015-02-26 21:42:53` (UTC), or a number since the Unix epoch in s, ms, us or ns by its size.
     Any,
     /// Seconds since the Unix epoch, or milliseconds and so on: how many nanoseconds one is.
@@ -23,7 +23,7 @@ pub(super) enum TimeFormat {
 
 /// What the numbers of a column are.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Levels.
     Gauge,
     /// A counter that only grows.
@@ -34,17 +34,17 @@ pub(super) enum Kind {
 
 /// One column of numbers.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct ValueColumn {
-    pub(super) column: String,
-    pub(super) metric: String,
-    pub(super) unit: String,
-    pub(super) kind: Kind,
-    pub(super) attributes: Vec<(String, String)>,
+pub(crate) struct ValueColumn {
+    pub(crate) column: String,
+    pub(crate) metric: String,
+    pub(crate) unit: String,
+    pub(crate) kind: Kind,
+    pub(crate) attributes: Vec<(String, String)>,
 }
 
 /// Where the service's name comes from.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum ServiceName {
+pub(crate) enum ServiceName {
     /// Always the same.
     Constant(String),
     /// From a column.
@@ -53,23 +53,23 @@ pub(super) enum ServiceName {
 
 /// A mapping as its file has it, or the default one.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     /// `None`: the first of the usual names.
-    pub(super) time_column: Option<String>,
-    pub(super) time_format: TimeFormat,
-    pub(super) service: ServiceName,
-    pub(super) namespace: String,
-    pub(super) resource: Vec<(String, String)>,
+    pub(crate) time_column: Option<String>,
+    pub(crate) time_format: TimeFormat,
+    pub(crate) service: ServiceName,
+    pub(crate) namespace: String,
+    pub(crate) resource: Vec<(String, String)>,
     /// Columns whose text is an attribute of every value.
-    pub(super) attributes: Vec<String>,
+    pub(crate) attributes: Vec<String>,
     /// `None`: every other column, whatever of it is a number.
-    pub(super) values: Option<Vec<ValueColumn>>,
+    pub(crate) values: Option<Vec<ValueColumn>>,
     /// Name of the file without extension.
-    pub(super) stem: String,
+    pub(crate) stem: String,
 }
 
 /// Reads the mapping at `path`, or makes the default one for `input`.
-pub(super) fn load(path: Option<&Path>, input: &Path) -> Result<Mapping, Failure> {
+pub(crate) fn load(path: Option<&Path>, input: &Path) -> Result<Mapping, Failure> {
     let stem = input.file_stem().map_or_else(|| "csv".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let mut mapping = Mapping {
         time_column: None,

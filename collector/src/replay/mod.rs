@@ -1,10 +1,11 @@
 //! `foreshock replay`: recorded telemetry through the same dispatcher, shards and correlator as live, by the recording's clock.
 
-mod csv;
-mod mapping;
+pub(crate) mod csv;
+pub(crate) mod mapping;
 mod play;
 
 pub use play::{Played, play};
+pub(crate) use play::{drive, pool};
 
 use crate::{
     cli::{Failure, say, surroundings},
@@ -28,7 +29,7 @@ pub const DEFAULT_CONFIG: &str = include_str!("../../../otel-config/foreshock.ya
 /// How often progress is shown.
 const PROGRESS: Duration = Duration::from_millis(500);
 /// Rows of a CSV file may be this far apart.
-const CSV_MAX_JUMP_NANOS: u64 = 400 * 86_400 * 1_000_000_000;
+pub(crate) const CSV_MAX_JUMP_NANOS: u64 = 400 * 86_400 * 1_000_000_000;
 
 /// The arguments of `foreshock replay`.
 #[derive(Clone, Debug, clap::Args)]
@@ -94,7 +95,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// The configuration at `path`, or the default one.
-fn load(path: Option<&Path>) -> Result<Config, Failure> {
+pub(crate) fn load(path: Option<&Path>) -> Result<Config, Failure> {
     let components = Components::default();
     let loaded = match path {
         Some(path) => config::load(path, &surroundings(&components))?,

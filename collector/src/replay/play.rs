@@ -11,7 +11,7 @@ use crate::{
         counters::DetectionCounters,
         dispatch::Dispatcher,
         emit::Encode,
-        shard::{self, Worker},
+        shard::{self, SavedDetectors, Worker},
     },
     settings,
 };
@@ -76,9 +76,6 @@ impl<W: Write + Send> Outlet for Lines<W> {
 /// Plays a recording and writes what comes out. The output depends on the recording and the configuration alone, byte for
 /// byte, and not on `config.detection.shards`.
 ///
-/// At the end one more tick closes all windows that are still open. It lies just far enough ahead for that, so nothing else
-/// is made up: anomalies and incidents that are open then stay open, and no trace is written for them.
-///
 /// # Errors
 /// If a thread can't be started or fails, or the output can't be written.
 pub fn play(
@@ -88,15 +85,44 @@ pub fn play(
     ticks: TickSettings,
     out: impl Write + Send + 'static,
 ) -> anyhow::Result<Played> {
+    let outlet = Lines { encode: own_encoder(config), out, lines: 0, failed: None };
+    let detectors = || pool(config, loaded);
+    let (mut played, mut lines) = drive(config, recording, ticks, detectors, outlet)?;
+    if let Some(error) = lines.failed {
+        return Err(error).context("the output can't be written");
+    }
+    lines.out.flush().context("the output can't be written")?;
+    played.lines = lines.lines;
+    Ok(played)
+}
+
+/// The detectors of one shard, as a replay runs them.
+pub(crate) fn pool(config: &Config, loaded: &Loaded) -> DetectorPool {
+    DetectorPool::new(Arc::clone(&loaded.sandbox), loaded.detectors.clone(), settings::pool(config, true))
+}
+
+/// Plays a recording through `config.detection.shards` shards with detectors of their own each, and hands events to `outlet`, which
+/// is given back.
+///
+/// At the end one more tick closes all windows that are still open. It lies just far enough ahead for that, so nothing else
+/// is made up: anomalies and incidents that are open then stay open, and no trace is written for them.
+///
+/// # Errors
+/// If a thread can't be started or fails.
+pub(crate) fn drive<D: SavedDetectors + Send + 'static, O: Outlet + 'static>(
+    config: &Config,
+    recording: impl Iterator<Item = Recorded>,
+    ticks: TickSettings,
+    detectors: impl Fn() -> D,
+    outlet: O,
+) -> anyhow::Result<(Played, O)> {
     let counters = Arc::<DetectionCounters>::default();
     let shards = config.detection.shards;
     let (report, reports) = sync_channel(shards * 2);
     let (mut inputs, mut threads) = (Vec::new(), Vec::new());
     let spawn = |name: String| thread::Builder::new().name(name);
     for number in 0..shards {
-        let detectors = loaded.detectors.clone();
-        let pool = DetectorPool::new(Arc::clone(&loaded.sandbox), detectors, settings::pool(config, true));
-        let worker = Worker::new(settings::shard(config), pool, Arc::clone(&counters));
+        let worker = Worker::new(settings::shard(config), detectors(), Arc::clone(&counters));
         let (input, inside) = sync_channel(SHARD_QUEUE);
         let report = report.clone();
         let work = move || shard::run(worker, &inside, &report);
@@ -107,7 +133,7 @@ pub fn play(
     let correlating = Correlating {
         correlator: Correlator::new(settings::incidents(config)),
         shards,
-        outlet: Lines { encode: own_encoder(config), out, lines: 0, failed: None },
+        outlet,
         overview: None,
         counters: Arc::clone(&counters),
         acknowledgements: None,
@@ -147,17 +173,12 @@ pub fn play(
         let name = thread.thread().name().unwrap_or_default().to_owned();
         thread.join().map_err(|_| anyhow::anyhow!("the thread {name} failed"))?;
     }
-    let mut lines = correlator.join().map_err(|_| anyhow::anyhow!("the correlator's thread failed"))?;
+    let outlet = correlator.join().map_err(|_| anyhow::anyhow!("the correlator's thread failed"))?;
     gone?;
-    if let Some(error) = lines.failed {
-        return Err(error).context("the output can't be written");
-    }
-    lines.out.flush().context("the output can't be written")?;
-    played.lines = lines.lines;
     played.windows = counters.windows.get();
     played.anomalies = counters.anomalies.get();
     played.incidents = counters.incidents.get();
-    Ok(played)
+    Ok((played, outlet))
 }
 
 /// A tick at which every service has been silent for long enough to have its windows closed.
