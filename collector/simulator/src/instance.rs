@@ -5,6 +5,7 @@ use crate::{
     model::{Language, ServiceId},
     noise::{Dice, Drift},
     services::{SERVICES, SHIPPING, SHIPPING_DISK_SHARE},
+    trouble::Trouble,
 };
 use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, KeyValue, any_value::Value},
@@ -20,12 +21,34 @@ pub(crate) const DISK_BYTES: f64 = 20.0 * 1024.0 * 1024.0 * 1024.0;
 /// What a finished request leaves in the counters of its instance.
 #[derive(Clone, Debug)]
 pub(crate) enum Record {
-    Server { operation: usize, status: u16, seconds: f64 },
-    Consumed { operation: usize, failed: bool, seconds: f64 },
-    Sent { topic: &'static str },
-    External { peer: &'static str, status: u16, error: Option<&'static str>, seconds: f64 },
-    Query { verb: &'static str, table: &'static str, seconds: f64 },
-    PoolWait { seconds: f64 },
+    Server {
+        operation: usize,
+        status: u16,
+        seconds: f64,
+    },
+    /// `error` is the class of what was thrown.
+    Consumed {
+        operation: usize,
+        error: Option<&'static str>,
+        seconds: f64,
+    },
+    Sent {
+        topic: &'static str,
+    },
+    External {
+        peer: &'static str,
+        status: u16,
+        trouble: Option<Trouble>,
+        seconds: f64,
+    },
+    Query {
+        verb: &'static str,
+        table: &'static str,
+        seconds: f64,
+    },
+    PoolWait {
+        seconds: f64,
+    },
     PoolTimeout,
 }
 
@@ -46,7 +69,6 @@ pub(crate) struct Instance {
     pub(crate) cpu_used_ms: f64,
     /// Share of its cores in use, smoothed over some seconds.
     pub(crate) utilization: f64,
-    pub(crate) cpu_seconds: f64,
     pub(crate) leaked_mib: f64,
     memory_noise: Drift,
     /// Phase of the garbage collector's saw tooth, 0 to 1.
@@ -56,8 +78,9 @@ pub(crate) struct Instance {
     /// When each connection of the pool is free again.
     pub(crate) connections: Vec<u64>,
     pub(crate) server: BTreeMap<(usize, u16), Distribution>,
-    pub(crate) consumed: BTreeMap<(usize, bool), Distribution>,
-    pub(crate) external: BTreeMap<(&'static str, u16, Option<&'static str>), Distribution>,
+    pub(crate) consumed: BTreeMap<(usize, Option<&'static str>), Distribution>,
+    /// By peer and `error.type`, with its status.
+    pub(crate) external: BTreeMap<(&'static str, u16, Option<String>), Distribution>,
     pub(crate) queries: BTreeMap<(&'static str, &'static str), Distribution>,
     pub(crate) pool_wait: Distribution,
     pub(crate) pool_timeouts: u64,
@@ -81,6 +104,7 @@ impl Instance {
                 .suffix(9);
         let pod = format!("{}-{hash}-{}", about.name, dice.suffix(5));
         let (language, sdk) = about.language.sdk();
+        let (runtime, runtime_version) = about.language.runtime();
         let resource = Resource {
             attributes: vec![
                 text("service.name", about.name),
@@ -91,10 +115,13 @@ impl Instance {
                 text("k8s.namespace.name", "shop"),
                 text("k8s.pod.name", &pod),
                 text("k8s.deployment.name", about.name),
+                text("k8s.container.name", about.name),
                 text("host.name", &format!("node-{}", 1 + (service + slot) % 4)),
                 text("telemetry.sdk.name", "opentelemetry"),
                 text("telemetry.sdk.language", language),
                 text("telemetry.sdk.version", sdk),
+                text("process.runtime.name", runtime),
+                text("process.runtime.version", runtime_version),
             ],
             ..Resource::default()
         };
@@ -108,7 +135,6 @@ impl Instance {
             wobble: Drift::new(0.04, 180.0),
             cpu_used_ms: 0.0,
             utilization: 0.15,
-            cpu_seconds: 0.0,
             leaked_mib: 0.0,
             memory_noise: Drift::new(0.012, 240.0),
             heap_phase: dice.unit(),
@@ -130,7 +156,6 @@ impl Instance {
     pub(crate) fn tick(&mut self, service: ServiceId, leak_mib: f64, disk_share: f64, dice: &mut Dice) -> bool {
         let about = &SERVICES[service];
         let used = self.cpu_used_ms / 1_000.0 / about.cores + 0.015 * dice.between(0.7, 1.3);
-        self.cpu_seconds += (used * about.cores).min(about.cores);
         self.cpu_used_ms = 0.0;
         self.utilization += 0.2 * (used - self.utilization);
         self.wobble.step(dice);
@@ -146,8 +171,9 @@ impl Instance {
             }
         }
         if service == SHIPPING {
-            // Grows with every label, and a housekeeping job gives some of it back.
-            self.disk_share = (self.disk_share + disk_share * dice.between(0.8, 1.2) + 2e-6 * dice.unit()).min(1.0);
+            // Grows with every label. Whatever is deleted, labels and journals stay.
+            let share = self.disk_share + disk_share * dice.between(0.8, 1.2) + 2e-6 * dice.unit();
+            self.disk_share = if disk_share < 0.0 { share.max(SHIPPING_DISK_SHARE * 0.98) } else { share.min(1.0) };
         }
         self.memory_mib(service) >= about.memory_limit_mib
     }
@@ -183,14 +209,15 @@ impl Instance {
                     self.count(service, operation);
                 }
             }
-            Record::Consumed { operation, failed, seconds } => {
-                self.consumed.entry((operation, failed)).or_default().record(seconds);
-                if !failed {
+            Record::Consumed { operation, error, seconds } => {
+                self.consumed.entry((operation, error)).or_default().record(seconds);
+                if error.is_none() {
                     self.count(service, operation);
                 }
             }
             Record::Sent { topic } => *self.sent.entry(topic).or_default() += 1,
-            Record::External { peer, status, error, seconds } => {
+            Record::External { peer, status, trouble, seconds } => {
+                let error = trouble.map(Trouble::seen_by_client);
                 self.external.entry((peer, status, error)).or_default().record(seconds);
             }
             Record::Query { verb, table, seconds } => self.queries.entry((verb, table)).or_default().record(seconds),
@@ -214,6 +241,11 @@ pub(crate) fn text(key: &str, value: &str) -> KeyValue {
 /// An attribute that is a whole number.
 pub(crate) fn whole(key: &str, value: i64) -> KeyValue {
     attribute(key, Value::IntValue(value))
+}
+
+/// An attribute that is true or false.
+pub(crate) fn flag(key: &str, value: bool) -> KeyValue {
+    attribute(key, Value::BoolValue(value))
 }
 
 fn attribute(key: &str, value: Value) -> KeyValue {

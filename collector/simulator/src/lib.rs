@@ -17,15 +17,19 @@
 //! assert_eq!(truth.root, "inventory");
 //! ```
 
+mod calls;
 mod export;
 mod instance;
 mod lines;
 mod measure;
+mod metrics;
 mod model;
 mod noise;
 mod scenario;
+mod seen;
 mod services;
 mod shop;
+mod trouble;
 mod walk;
 mod watch;
 

@@ -1,5 +1,8 @@
 //! The shop on paper: what a service, an operation and a call are. The table itself is in [`services`](crate::services).
 
+use crate::instance::text;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+
 /// Index of a service in [`SERVICES`](crate::services::SERVICES).
 pub(crate) type ServiceId = usize;
 
@@ -117,6 +120,36 @@ pub(crate) struct Background {
     pub(crate) line: &'static str,
 }
 
+impl Pool {
+    /// What spans and metrics say of an operation on it. A cache has keys and no tables.
+    pub(crate) fn attributes(&self, verb: &str, table: &str) -> Vec<KeyValue> {
+        let mut attributes = vec![
+            text("db.system.name", self.system),
+            text("db.namespace", self.database),
+            text("db.operation.name", verb),
+        ];
+        if self.system != "redis" {
+            attributes.push(text("db.collection.name", table));
+        }
+        attributes
+    }
+
+    /// `db.query.text`, with its parameters taken out.
+    pub(crate) fn statement(&self, verb: &str, table: &str) -> String {
+        match verb {
+            "SELECT" => format!("SELECT * FROM {table} WHERE id = $1"),
+            "INSERT" => format!("INSERT INTO {table} VALUES ($1, $2, $3)"),
+            "UPDATE" => format!("UPDATE {table} SET quantity = quantity - $2 WHERE id = $1"),
+            _ => format!("{verb} {table}:?"),
+        }
+    }
+
+    /// Where it usually listens.
+    pub(crate) fn port(&self) -> i64 {
+        if self.system == "redis" { 6379 } else { 5432 }
+    }
+}
+
 impl Operation {
     /// The name of its span.
     pub(crate) fn span_name(&self) -> String {
@@ -139,13 +172,33 @@ impl Language {
         }
     }
 
-    /// Name of the scope under which HTTP is instrumented.
-    pub(crate) fn scope(self) -> &'static str {
+    /// `process.runtime.name` and `process.runtime.version`.
+    pub(crate) fn runtime(self) -> (&'static str, &'static str) {
         match self {
-            Self::Java => "io.opentelemetry.spring-webmvc-6.0",
-            Self::Go => "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp",
-            Self::Node => "@opentelemetry/instrumentation-http",
-            Self::DotNet => "Microsoft.AspNetCore",
+            Self::Java => ("OpenJDK Runtime Environment", "21.0.8+9-LTS"),
+            Self::Go => ("go", "go1.25.3"),
+            Self::Node => ("nodejs", "24.9.0"),
+            Self::DotNet => (".NET", "9.0.9"),
+        }
+    }
+
+    /// Name and version of the scope under which HTTP is instrumented.
+    pub(crate) fn scope(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Java => ("io.opentelemetry.spring-webmvc-6.0", "2.24.0-alpha"),
+            Self::Go => ("go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp", "0.65.0"),
+            Self::Node => ("@opentelemetry/instrumentation-http", "0.212.0"),
+            Self::DotNet => ("Microsoft.AspNetCore", ""),
+        }
+    }
+
+    /// Name and version of the scope of the runtime's own metrics.
+    pub(crate) fn runtime_scope(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Java => ("io.opentelemetry.runtime-telemetry-java17", "2.24.0-alpha"),
+            Self::Go => ("go.opentelemetry.io/contrib/instrumentation/runtime", "0.65.0"),
+            Self::Node => ("@opentelemetry/instrumentation-runtime-node", "0.24.0"),
+            Self::DotNet => ("System.Runtime", ""),
         }
     }
 

@@ -36,8 +36,10 @@ pub struct UnknownScenario {
 /// What a detector should say about a scenario.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Truth {
-    /// Seconds from the start of the simulation to the start of the fault.
+    /// From the start of the simulation to the start of the fault.
     pub starts_after: Duration,
+    /// From the start of the simulation to the moment when somebody mends it. It takes a minute or a few until all is well.
+    pub ends_after: Duration,
     /// The service in which it starts.
     pub root: &'static str,
     /// Other services that a careful person could name, because they are one step from the root.
@@ -55,8 +57,10 @@ pub struct Plan {
     pub lead_in: Duration,
     /// From the start of the fault to its full strength.
     pub ramp: Duration,
-    /// How long it stays at full strength.
+    /// How long it stays at full strength, until somebody mends it.
     pub hold: Duration,
+    /// From there to the end: the shop becomes well again, and stays so.
+    pub recovery: Duration,
 }
 
 /// A static threshold, as people set them by hand, and when it would have spoken.
@@ -122,18 +126,34 @@ impl Scenario {
         }
     }
 
-    /// The ordinary plan: 40 minutes of quiet, then the fault.
+    /// What mends it, one sentence for people; empty where nothing goes wrong.
+    #[must_use]
+    pub fn cure(self) -> &'static str {
+        match self {
+            Self::DeploymentDrift => "checkout is rolled back to 1.7.3",
+            Self::DatabaseSaturation => "the index of the table is built anew",
+            Self::MemoryLeak => "recommendation 0.31.1 rolls out, which frees its cache",
+            Self::DiskFilling => "the debug log is turned off and deleted",
+            Self::DependencyOutage => "the bank answers again",
+            Self::TrafficSurge => "the campaign is over and the visitors leave",
+            Self::Calm => "",
+        }
+    }
+
+    /// The ordinary plan: 40 minutes of quiet, the fault, and half an hour to recover from it.
     #[must_use]
     pub fn plan(self) -> Plan {
         let minutes = |n: u64| Duration::from_secs(60 * n);
-        let (ramp, hold) = match self {
-            Self::DeploymentDrift | Self::DatabaseSaturation | Self::DiskFilling => (minutes(18), minutes(4)),
-            Self::MemoryLeak => (minutes(20), minutes(4)),
-            Self::DependencyOutage => (minutes(2), minutes(14)),
-            Self::TrafficSurge => (minutes(8), minutes(10)),
-            Self::Calm => (minutes(20), minutes(0)),
+        let (ramp, hold, recovery) = match self {
+            Self::DeploymentDrift | Self::DatabaseSaturation | Self::DiskFilling => {
+                (minutes(18), minutes(4), minutes(30))
+            }
+            Self::MemoryLeak => (minutes(20), minutes(4), minutes(30)),
+            Self::DependencyOutage => (minutes(2), minutes(14), minutes(30)),
+            Self::TrafficSurge => (minutes(8), minutes(10), minutes(30)),
+            Self::Calm => (minutes(20), minutes(0), minutes(30)),
         };
-        Plan { lead_in: minutes(40), ramp, hold }
+        Plan { lead_in: minutes(40), ramp, hold, recovery }
     }
 
     /// What is to be found; `None` where nothing is.
@@ -158,7 +178,8 @@ impl Scenario {
             ),
             Self::Calm => return None,
         };
-        Some(Truth { starts_after: plan.lead_in, root, also_right, kind, affected })
+        let (starts_after, ends_after) = (plan.lead_in, plan.mended());
+        Some(Truth { starts_after, ends_after, root, also_right, kind, affected })
     }
 
     /// When static thresholds would have spoken first: p95 latency above 500 ms or errors above 5 % in a minute with at
@@ -196,13 +217,25 @@ impl Plan {
     /// All phases together.
     #[must_use]
     pub fn total(&self) -> Duration {
+        self.mended() + self.recovery
+    }
+
+    /// From the start of the simulation to the moment when somebody mends the fault.
+    #[must_use]
+    pub fn mended(&self) -> Duration {
         self.lead_in + self.ramp + self.hold
     }
 
-    /// How far the fault has come `second` seconds after the start of the simulation: 0 before it, 1 at full strength.
-    fn progress(&self, second: u64) -> f64 {
+    /// How far the fault has come `second` seconds after the start of the simulation: 0 before it, 1 at full strength. Once
+    /// it was mended it goes back to 0 within `healing`.
+    fn progress(&self, second: u64, healing: Duration) -> f64 {
         let since = second as f64 - self.lead_in.as_secs_f64();
-        (since / self.ramp.as_secs_f64().max(1.0)).clamp(0.0, 1.0)
+        let healed = (second as f64 - self.mended().as_secs_f64()) / healing.as_secs_f64().max(1.0);
+        (since / self.ramp.as_secs_f64().max(1.0)).clamp(0.0, 1.0) * (1.0 - healed.clamp(0.0, 1.0))
+    }
+
+    fn is_mended(&self, second: u64) -> bool {
+        second >= self.mended().as_secs()
     }
 }
 
@@ -219,7 +252,7 @@ pub(crate) struct Effects {
     pub(crate) checkout_lost_connections: f64,
     /// MiB that each instance of `recommendation` leaks per second.
     pub(crate) recommendation_leak_mib: f64,
-    /// Share of the volume that `shipping` fills per second.
+    /// Share of the volume that `shipping` fills per second; below zero where it is emptied.
     pub(crate) shipping_disk_share: f64,
     /// Share of requests to the bank that fail.
     pub(crate) bank_failures: f64,
@@ -252,11 +285,18 @@ pub(crate) struct Rollout {
 
 impl Scenario {
     pub(crate) fn effects(self, plan: &Plan, second: u64) -> Effects {
-        let progress = plan.progress(second);
+        // A rollback is over when the last process is replaced; visitors leave slowly; the rest is a matter of a minute.
+        let healing = Duration::from_secs(match self {
+            Self::DeploymentDrift => 120,
+            Self::TrafficSurge => 240,
+            _ => 60,
+        });
+        let progress = plan.progress(second, healing);
         let mut effects = Effects::default();
         if progress <= 0.0 {
             return effects;
         }
+        let is_mended = plan.is_mended(second);
         let ramp_seconds = plan.ramp.as_secs_f64().max(1.0);
         match self {
             Self::DeploymentDrift => {
@@ -265,10 +305,13 @@ impl Scenario {
             }
             Self::DatabaseSaturation => effects.inventory_database = 140f64.powf(progress),
             // From the ordinary level to the limit within the ramp.
-            Self::MemoryLeak => {
+            Self::MemoryLeak if !is_mended => {
                 let recommendation = &services::SERVICES[services::RECOMMENDATION];
                 effects.recommendation_leak_mib =
                     (recommendation.memory_limit_mib - recommendation.memory_mib) / ramp_seconds;
+            }
+            Self::DiskFilling if is_mended => {
+                effects.shipping_disk_share = -(1.0 - services::SHIPPING_DISK_SHARE) / healing.as_secs_f64();
             }
             Self::DiskFilling => {
                 effects.shipping_disk_share = (1.0 - services::SHIPPING_DISK_SHARE) / ramp_seconds * 1.05;
@@ -278,16 +321,17 @@ impl Scenario {
                 effects.bank_duration = 1.0 + 9.0 * progress;
             }
             Self::TrafficSurge => effects.traffic = 1.0 + 2.5 * progress,
-            Self::Calm => {}
+            Self::MemoryLeak | Self::Calm => {}
         }
         effects
     }
 
     /// Which slots get a new version in this second.
     pub(crate) fn rollouts(self, plan: &Plan, second: u64) -> Vec<Rollout> {
-        let lead_in = plan.lead_in.as_secs();
+        let (lead_in, mended) = (plan.lead_in.as_secs(), plan.mended().as_secs());
         let changes: &[(usize, u64, &'static str)] = match self {
-            Self::DeploymentDrift => &[(services::CHECKOUT, lead_in, "1.8.0")],
+            Self::DeploymentDrift => &[(services::CHECKOUT, lead_in, "1.8.0"), (services::CHECKOUT, mended, "1.7.3")],
+            Self::MemoryLeak => &[(services::RECOMMENDATION, mended, "0.31.1")],
             Self::Calm => &[
                 (services::CATALOG, lead_in + 240, "2.3.2"),
                 (services::CART, lead_in + 600, "3.0.9"),

@@ -1,14 +1,17 @@
 //! The shop at work: visitors come, a second passes, services send what they saw.
 
 use crate::{
+    calls::Queue,
     export::{self, Export},
     instance::{Instance, NANOS, Record},
     lines::Words,
+    metrics,
     model::Entry,
     noise::{Dice, Drift},
     scenario::{Crossing, Effects, Plan, Scenario},
+    seen::{LogLine, Outbox, millis},
     services::{self, SERVICES, SHIPPING},
-    walk::{Outbox, Queue, World, millis},
+    walk::World,
     watch::{Health, Watch},
 };
 use std::time::Duration;
@@ -182,8 +185,16 @@ impl Shop {
         self.world.slots[service][slot] = fresh;
         let name = SERVICES[service].name;
         let words = Words { peer: name, route: version, ..Words::default() };
-        self.world.log_line(service, slot, started, 9, "starting {peer} {route}", &words, None);
-        self.world.log_line(service, slot, started + millis(900.0), 9, "{peer} is ready after {ms} ms", &words, None);
+        for (at, template) in
+            [(started, "starting {peer} {route}"), (started + millis(900.0), "{peer} is ready after {ms} ms")]
+        {
+            self.world.log_line(
+                service,
+                slot,
+                LogLine { at, severity: 9, template, words: &words, trouble: None },
+                None,
+            );
+        }
     }
 
     fn tick_instances(&mut self, now: u64) {
@@ -248,15 +259,9 @@ impl Shop {
                 for background in about.background {
                     if self.world.dice.chance(background.per_minute / 60.0) {
                         let at = now + millis(self.world.dice.unit() * 1_000.0);
-                        self.world.log_line(
-                            service,
-                            slot,
-                            at,
-                            background.severity,
-                            background.line,
-                            &Words::default(),
-                            None,
-                        );
+                        let (severity, template) = (background.severity, background.line);
+                        let line = LogLine { at, severity, template, words: &Words::default(), trouble: None };
+                        self.world.log_line(service, slot, line, None);
                     }
                 }
             }
@@ -270,7 +275,7 @@ impl Shop {
             for (_, slot, serial, record) in outbox.records.extract_if(.., |record| record.0 <= now) {
                 match record {
                     Record::Server { status, seconds, .. } => self.watch.request(service, seconds, status >= 500),
-                    Record::Consumed { failed, seconds, .. } => self.watch.message(service, seconds, failed),
+                    Record::Consumed { error, seconds, .. } => self.watch.message(service, seconds, error.is_some()),
                     _ => {}
                 }
                 let instance = &mut slots[service][slot];
@@ -303,7 +308,7 @@ impl Shop {
                 Entry::Http { .. } | Entry::Job { .. } => None,
             });
             let lag = topic.map(|topic| (topic, self.world.queues[service].depth(now)));
-            push(export::metrics(service, &self.world.slots[service], now, lag));
+            push(metrics::metrics(service, &self.world.slots[service], now, lag));
         }
     }
 }

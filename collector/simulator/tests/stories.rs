@@ -18,7 +18,7 @@ const MINUTE: u64 = 60_000_000_000;
 
 fn short(lead_in: u64, ramp: u64, hold: u64) -> Plan {
     let minutes = |n: u64| Duration::from_secs(60 * n);
-    Plan { lead_in: minutes(lead_in), ramp: minutes(ramp), hold: minutes(hold) }
+    Plan { lead_in: minutes(lead_in), ramp: minutes(ramp), hold: minutes(hold), recovery: Duration::ZERO }
 }
 
 fn play(scenario: Scenario, seed: u64, plan: Plan) -> (Shop, Vec<Export>) {
@@ -316,4 +316,106 @@ fn names_are_read_back() {
     }
     let error = "disk-full".parse::<Scenario>().unwrap_err();
     assert!(error.to_string().contains("disk-filling"), "{error}");
+}
+
+/// An incident can only be resolved if its fault ends: some minutes after it was mended, every affected service must be as
+/// fast, as sound and as busy as before, or the demo would show an incident that never closes.
+#[test]
+fn what_was_mended_is_well_again() {
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    for scenario in Scenario::ALL.into_iter().filter(|scenario| *scenario != Scenario::Calm) {
+        let plan = Plan { recovery: minutes(10), ..short(5, 4, 2) };
+        let (_, exports) = play(scenario, 11, plan);
+        let truth = scenario.truth(&plan).unwrap();
+        assert_eq!(truth.ends_after, minutes(11));
+        assert!(!scenario.cure().is_empty());
+        for service in truth.affected {
+            let (before, after) = (golden(&exports, service, 0, 5), golden(&exports, service, 16, 21));
+            let told = format!("{scenario}: {service}: {before:?} -> {after:?}");
+            assert!((0.7..1.4).contains(&(after.0 / before.0)), "{told}");
+            assert!(after.1 < before.1 + 0.01, "{told}");
+            assert!((0.7..1.4).contains(&(after.2 as f64 / before.2 as f64)), "{told}");
+        }
+        let disk = highest(&exports, "shipping", "system.filesystem.utilization", 16, 21);
+        assert!((0.5..0.6).contains(&disk), "{scenario}: the volume of shipping is at {disk}");
+        let memory = highest(&exports, "recommendation", "process.memory.usage", 16, 21);
+        assert!(memory < 480.0 * 1024.0 * 1024.0, "{scenario}: recommendation uses {memory} bytes");
+    }
+}
+
+/// What people see in the demo they will look for in their own backend: the attributes that the semantic conventions require
+/// must be on every resource, span and record, and an error must say what it was in the form of its kind.
+#[test]
+fn names_are_those_of_the_semantic_conventions() {
+    let (_, exports) = play(Scenario::DatabaseSaturation, 4, short(2, 4, 2));
+    let required = |attributes: &[KeyValue], keys: &[&str], of: &str| {
+        for key in keys {
+            assert!(attributes.iter().any(|attribute| attribute.key == *key), "{of} lacks {key}");
+        }
+    };
+    let (mut errors, mut kinds) = (0, BTreeSet::new());
+    for (service, span) in spans(&exports) {
+        let of = format!("{service}: {}", span.name);
+        let keys: &[&str] = match span.kind() {
+            SpanKind::Server => {
+                &["http.request.method", "http.route", "url.path", "url.scheme", "http.response.status_code"]
+            }
+            SpanKind::Client if text(&span.attributes, "db.system.name").is_some() => {
+                &["db.namespace", "db.operation.name", "db.query.text", "server.address", "server.port"]
+            }
+            SpanKind::Client => &["http.request.method", "url.full", "server.address", "server.port"],
+            SpanKind::Producer | SpanKind::Consumer => &[
+                "messaging.system",
+                "messaging.operation.name",
+                "messaging.operation.type",
+                "messaging.destination.name",
+            ],
+            _ => &[],
+        };
+        kinds.insert(span.kind);
+        required(&span.attributes, keys, &of);
+        let failed = span.status.as_ref().is_some_and(|status| status.code == 2);
+        assert_eq!(failed, text(&span.attributes, "error.type").is_some(), "{of}");
+        if failed && span.kind() == SpanKind::Server {
+            errors += 1;
+            assert_eq!(
+                text(&span.attributes, "error.type"),
+                text(&span.attributes, "http.response.status_code"),
+                "{of}"
+            );
+        }
+    }
+    assert!(errors > 100 && kinds.len() == 5, "{errors} {kinds:?}");
+    for (resource, metric) in metrics(&exports) {
+        required(
+            &resource.attributes,
+            &[
+                "service.name",
+                "service.namespace",
+                "service.version",
+                "service.instance.id",
+                "deployment.environment.name",
+            ],
+            &metric.name,
+        );
+        assert!(!metric.unit.is_empty(), "{} has no unit", metric.name);
+    }
+    let records = exports.iter().flat_map(|export| match &export.request {
+        Request::Logs(request) => request.resource_logs.as_slice(),
+        _ => &[],
+    });
+    let records = records.flat_map(|resource| &resource.scope_logs).flat_map(|scope| &scope.log_records);
+    let (mut thrown, mut all) = (0, 0);
+    for record in records {
+        all += 1;
+        assert!(matches!(
+            (record.severity_number, record.severity_text.as_str()),
+            (9, "INFO") | (13, "WARN") | (17, "ERROR")
+        ));
+        if record.severity_number == 17 {
+            thrown += 1;
+            required(&record.attributes, &["exception.type", "exception.message"], "an error record");
+        }
+    }
+    assert!(thrown > 50 && all > 1_000, "{thrown} of {all}");
 }
