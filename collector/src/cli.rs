@@ -38,7 +38,7 @@ enum Command {
     /// Play a story: a small shop goes wrong in front of the real program
     ///
     /// A simulator sends OTLP over a loopback socket; what is shown of anomalies and incidents is what arrived at the other
-    /// end. Needs no configuration, keeps nothing, and takes about two minutes.
+    /// end. Needs no configuration, keeps nothing, and takes about two minutes. The console is at <http://127.0.0.1:4320/> meanwhile.
     Demo(crate::demo::Arguments),
     /// Play recorded telemetry through detection
     ///

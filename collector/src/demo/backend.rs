@@ -1,12 +1,12 @@
 //! The backend of the demo: a real OTLP receiver on loopback that counts what arrives and picks out Foreshock's events.
 
 use anyhow::{Context, Result};
+use foreshock_console::views::hex;
 use foreshock_engine::{
     UnixNanos,
     signal::{AttributeValue, Attributes, LogRecord, Metric, Point, Sink, Span},
 };
 use foreshock_otlp::{
-    Signal,
     receive::{self, grpc},
     request::{Intake, Refusal, Request},
     view,
@@ -21,6 +21,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Events that nobody has taken yet; beyond it the oldest are dropped.
 const MOST_EVENTS: usize = 10_000;
+
+/// Spans of incidents that are kept; further ones are not.
+const MOST_SPANS: usize = 10_000;
 
 /// The scope of everything that Foreshock says itself.
 const SCOPE: &str = "foreshock";
@@ -37,8 +40,27 @@ pub(super) struct Notice {
     pub(super) body: String,
     /// `service.name` of its resource.
     pub(super) service: String,
-    /// Those attributes that are text or a whole number.
+    /// Trace id of its incident's trace, 32 hexadecimal digits; empty where there is none.
+    pub(super) trace: String,
+    /// Those attributes that are text or a number.
     pub(super) attributes: BTreeMap<String, String>,
+}
+
+/// One span of an incident's trace as it arrived.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct IncidentSpan {
+    /// 32 hexadecimal digits.
+    pub(super) trace: String,
+    /// 16 hexadecimal digits.
+    pub(super) span: String,
+    /// Those of its parent; zeros for the root.
+    pub(super) parent: String,
+    /// `incident`, a service, or the kind of an anomaly.
+    pub(super) name: String,
+    pub(super) start: UnixNanos,
+    pub(super) end: UnixNanos,
+    /// Whether its status is an error.
+    pub(super) error: bool,
 }
 
 /// What was counted on one side of the hop. Both sides are equal if every request arrived once, byte for byte.
@@ -79,7 +101,7 @@ struct Arrived {
 struct State {
     forwarded: Tally,
     events: VecDeque<Notice>,
-    incident_spans: u64,
+    incident_spans: Vec<IncidentSpan>,
 }
 
 impl Backend {
@@ -102,9 +124,9 @@ impl Backend {
         self.arrived.state().forwarded
     }
 
-    /// Spans of incidents that arrived so far.
-    pub(super) fn incident_spans(&self) -> u64 {
-        self.arrived.state().incident_spans
+    /// Spans of incidents that arrived so far, in the order of their arrival.
+    pub(super) fn incident_spans(&self) -> Vec<IncidentSpan> {
+        self.arrived.state().incident_spans.clone()
     }
 
     /// The events that arrived since the last call.
@@ -128,7 +150,7 @@ impl Arrived {
 
 impl Intake for Arrived {
     fn accept(&self, request: Request) -> Result<(), Refusal> {
-        let mut own = Own::new(request.signal);
+        let mut own = Own::default();
         for slice in view::split(request.signal, &request.plain) {
             // The receiver validated the request, so reading it can't fail.
             let _ = view::read(request.signal, &request.plain[slice.bytes], &mut own);
@@ -137,9 +159,8 @@ impl Intake for Arrived {
         if own.items == 0 {
             state.forwarded.add(request.items, &request.plain);
         }
-        if own.signal == Signal::Traces {
-            state.incident_spans += own.items;
-        }
+        let room = MOST_SPANS.saturating_sub(state.incident_spans.len());
+        state.incident_spans.extend(own.spans.into_iter().take(room));
         for event in own.events {
             if state.events.len() >= MOST_EVENTS {
                 state.events.pop_front();
@@ -151,19 +172,13 @@ impl Intake for Arrived {
 }
 
 /// Picks what stands under Foreshock's own scope out of a request.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Own {
-    signal: Signal,
     service: String,
     inside: bool,
     items: u64,
     events: Vec<Notice>,
-}
-
-impl Own {
-    fn new(signal: Signal) -> Self {
-        Self { signal, service: String::new(), inside: false, items: 0, events: Vec::new() }
-    }
+    spans: Vec<IncidentSpan>,
 }
 
 impl Sink for Own {
@@ -190,7 +205,8 @@ impl Sink for Own {
             let value = match value {
                 AttributeValue::Str(text) => text.to_owned(),
                 AttributeValue::Int(number) => number.to_string(),
-                AttributeValue::Bool(_) | AttributeValue::Double(_) | AttributeValue::Other => return,
+                AttributeValue::Double(number) => number.to_string(),
+                AttributeValue::Bool(_) | AttributeValue::Other => return,
             };
             attributes.insert(key.to_owned(), value);
         });
@@ -200,12 +216,25 @@ impl Sink for Own {
             severity: record.severity_number,
             body: record.body.to_owned(),
             service: self.service.clone(),
+            trace: if record.trace_id == [0; 16] { String::new() } else { hex(&record.trace_id) },
             attributes,
         });
     }
 
-    fn span(&mut self, _span: &Span<'_>) {
-        self.items += u64::from(self.inside);
+    fn span(&mut self, span: &Span<'_>) {
+        if !self.inside {
+            return;
+        }
+        self.items += 1;
+        self.spans.push(IncidentSpan {
+            trace: hex(&span.trace_id),
+            span: hex(&span.span_id),
+            parent: hex(&span.parent_span_id),
+            name: span.name.to_owned(),
+            start: span.start,
+            end: span.end,
+            error: span.error,
+        });
     }
 }
 

@@ -2,24 +2,33 @@
 
 use foreshock_engine::UnixNanos;
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-/// How long to wait where the clock can't tell: a step of the story takes longer.
-const SHORTEST_WAIT: Duration = Duration::from_millis(2);
+/// How long whoever waits for a time of the story sleeps; the story wakes it when it moves on.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// Shows the simulation's time. Whoever waits for a time of it has to look again, for the story may pause.
+/// Shows the simulation's time. It moves on by hand, and only when all that was sent before has been handled: so neither the
+/// speed of the story nor that of the machine can change what is found.
 #[derive(Debug)]
 pub(super) struct StoryClock {
     nanos: AtomicU64,
-    /// Simulated nanoseconds per millisecond, to estimate waits.
-    pace: AtomicU64,
+    /// The time that was last waited for. A std mutex: held for an assignment.
+    awaited: Mutex<UnixNanos>,
+    waited: Condvar,
 }
 
 impl StoryClock {
     pub(super) fn new(start: UnixNanos) -> Self {
-        Self { nanos: AtomicU64::new(start.0), pace: AtomicU64::new(1_000_000) }
+        Self { nanos: AtomicU64::new(start.0), awaited: Mutex::new(UnixNanos(0)), waited: Condvar::new() }
+    }
+
+    fn awaited(&self) -> MutexGuard<'_, UnixNanos> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Moves on to `time`; never back.
@@ -27,23 +36,27 @@ impl StoryClock {
         self.nanos.fetch_max(time.0, Ordering::Release);
     }
 
-    /// Tells how many simulated seconds pass in a second.
-    pub(super) fn set_speed(&self, speed: f64) {
-        self.pace.store((speed * 1e6) as u64, Ordering::Relaxed);
-    }
-
     pub(super) fn now(&self) -> UnixNanos {
         UnixNanos(self.nanos.load(Ordering::Acquire))
     }
 
-    /// About how long, in real time, until the clock shows `time`; zero if it does.
+    /// How long to sleep, in real time, until the clock might show `time`; zero if it does. Who asks has done all that was to
+    /// be done before `time`.
     pub(super) fn until(&self, time: UnixNanos) -> Duration {
-        let ahead = time.since(self.now());
-        if ahead == 0 {
+        if time <= self.now() {
             return Duration::ZERO;
         }
-        let millis = ahead / self.pace.load(Ordering::Relaxed).max(1);
-        Duration::from_millis(millis).max(SHORTEST_WAIT)
+        *self.awaited() = time;
+        self.waited.notify_all();
+        LONGEST_WAIT
+    }
+
+    /// Blocks until somebody waits for a time after `time`. Answers false if that takes longer than `patience`.
+    pub(super) fn wait_until_passed(&self, time: UnixNanos, patience: Duration) -> bool {
+        let is_behind = |awaited: &mut UnixNanos| *awaited <= time;
+        let (_awaited, waited) =
+            self.waited.wait_timeout_while(self.awaited(), patience, is_behind).unwrap_or_else(PoisonError::into_inner);
+        !waited.timed_out()
     }
 }
 
@@ -51,14 +64,17 @@ impl StoryClock {
 mod tests {
     use super::*;
 
-    /// Ticks are given by this clock: it must never go back, and waits must shrink with the speed.
+    /// Ticks are given by this clock: it must never go back, and a time has only passed when who is driven by the clock waits
+    /// for a later one.
     #[test]
     fn the_clock_follows_the_story() {
         let clock = StoryClock::new(UnixNanos(5_000_000_000));
         clock.advance(UnixNanos(4_000_000_000));
         assert_eq!(clock.now(), UnixNanos(5_000_000_000));
-        clock.set_speed(10.0);
-        assert_eq!(clock.until(UnixNanos(6_000_000_000)), Duration::from_millis(100));
         assert_eq!(clock.until(UnixNanos(5_000_000_000)), Duration::ZERO);
+        assert!(!clock.wait_until_passed(UnixNanos(5_000_000_000), Duration::ZERO));
+        assert!(clock.until(UnixNanos(6_000_000_000)) > Duration::ZERO);
+        assert!(clock.wait_until_passed(UnixNanos(5_000_000_000), Duration::ZERO));
+        assert!(!clock.wait_until_passed(UnixNanos(6_000_000_000), Duration::ZERO));
     }
 }

@@ -1,16 +1,15 @@
-//! Plays the shop: moves the story's clock on and sends what the shop emits over the loopback socket.
+//! Plays the shop: simulates it second by second, at the pace asked for, and sends what it emits over the loopback socket.
 
-use super::{backend::Tally, clock::StoryClock};
+use super::backend::Tally;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use foreshock_engine::UnixNanos;
 use foreshock_otlp::{
     Signal,
     export::{ClientSettings, Exporter, ExporterHandle, ExporterSettings, Kind, NoRoom, QueueSettings, RetrySettings},
     request::Request,
 };
 use foreshock_simulator::{Export, Health, Shop};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// Simulated time is moved on in steps of so many seconds.
@@ -23,22 +22,23 @@ const MOST_WAITING: usize = 64;
 const ROOM: Duration = Duration::from_millis(2);
 
 /// How long the sender waits for the hop before it gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How fast the story goes.
+/// How fast the story goes, in simulated seconds per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pace {
-    /// Simulated seconds per second until the fault begins.
+    /// Until the fault begins.
     pub(super) lead_in: f64,
-    /// From there on.
+    /// From there until it is mended.
     pub(super) fault: f64,
+    /// From there on.
+    pub(super) recovery: f64,
 }
 
 /// Sends the shop's telemetry as one client, in order.
 #[derive(Debug)]
 pub(super) struct Feeder {
     shop: Shop,
-    clock: Arc<StoryClock>,
     pace: Pace,
     exporter: ExporterHandle,
     sent: Tally,
@@ -47,7 +47,7 @@ pub(super) struct Feeder {
 
 impl Feeder {
     /// Will send to `receiver` over OTLP/gRPC with gzip.
-    pub(super) fn new(shop: Shop, clock: Arc<StoryClock>, pace: Pace, receiver: SocketAddr) -> Result<Self> {
+    pub(super) fn new(shop: Shop, pace: Pace, receiver: SocketAddr) -> Result<Self> {
         let mut client = ClientSettings::new(format!("http://{receiver}"));
         client.timeout = PATIENCE;
         let settings = ExporterSettings {
@@ -57,7 +57,7 @@ impl Feeder {
             ..ExporterSettings::new("demo/shop", Kind::Otlp(client))
         };
         let exporter = Exporter::spawn(settings).context("can't start the shop's sender")?;
-        Ok(Self { shop, clock, pace, exporter, sent: Tally::default(), due: Instant::now() })
+        Ok(Self { shop, pace, exporter, sent: Tally::default(), due: Instant::now() })
     }
 
     /// What was sent so far.
@@ -80,9 +80,15 @@ impl Feeder {
         self.shop.elapsed() >= self.shop.plan().total()
     }
 
-    /// Simulated seconds per second now.
-    pub(super) fn speed(&self) -> f64 {
-        if self.shop.elapsed() < self.shop.plan().lead_in { self.pace.lead_in } else { self.pace.fault }
+    fn speed(&self) -> f64 {
+        let (elapsed, plan) = (self.shop.elapsed(), self.shop.plan());
+        if elapsed < plan.lead_in {
+            self.pace.lead_in
+        } else if elapsed < plan.mended() {
+            self.pace.fault
+        } else {
+            self.pace.recovery
+        }
     }
 
     /// Waits until the next step is due, simulates it and sends what it gives. A hop that is slower than the pace slows the
@@ -95,7 +101,6 @@ impl Feeder {
         for export in self.shop.step(Duration::from_secs(STEP_SECONDS)) {
             self.send(&export).await?;
         }
-        self.clock.advance(UnixNanos(self.shop.now()));
         Ok(())
     }
 

@@ -14,17 +14,21 @@ use foreshock_engine::UnixNanos;
 use foreshock_otlp::Signal;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-/// All built-in detectors for all services, nothing kept, and everything sent to the demo's backend.
+/// All built-in detectors for all services, nothing kept, and everything sent to the demo's backend. Events go one after the
+/// other, so that they arrive in their order, and detectors have all the time they need: a machine that is busy for a moment must
+/// not change what is found.
 const CONFIG: &str = "\
 receivers: { otlp: { protocols: { grpc: { endpoint: '127.0.0.1:0' } } } }
 exporters:
   otlp/backend: { endpoint: 'http://${env:BACKEND}' }
+  otlp/events: { endpoint: 'http://${env:BACKEND}', sending_queue: { num_consumers: 1 } }
 detectors:
-  isolation-forest: { module: 'builtin:isolation-forest', services: ['*'] }
-  baseline: { module: 'builtin:baseline', services: ['*'] }
-  log-patterns: { module: 'builtin:log-patterns', services: ['*'] }
+  isolation-forest: { module: 'builtin:isolation-forest', services: ['*'], limits: { deadline: 10s } }
+  baseline: { module: 'builtin:baseline', services: ['*'], limits: { deadline: 10s } }
+  log-patterns: { module: 'builtin:log-patterns', services: ['*'], limits: { deadline: 10s } }
+detection: { exporters: { events: [otlp/events], traces: [otlp/events] } }
 storage: { enabled: false }
-console: { enabled: false }
+console: { endpoint: '127.0.0.1:${env:CONSOLE}' }
 health: { enabled: false }
 service:
   telemetry: { logs: { level: error } }
@@ -34,11 +38,12 @@ service:
     traces: { receivers: [otlp], detectors: [isolation-forest, baseline], exporters: [otlp/backend] }
 ";
 
-/// Added to the exporters where a real backend is asked for.
-const FURTHER: &str = "  otlp/further: { endpoint: '${env:FURTHER}' }\ndetectors:\n";
+/// Added to the exporters where a real backend is asked for. If it can't keep up it misses something; the story goes on.
+const FURTHER: &str = "  otlp/further: { endpoint: '${env:FURTHER}', sending_queue: { on_full: drop } }\ndetectors:\n";
+const FURTHER_NAME: &str = "otlp/further";
 
-/// Requests that may wait for the detectors before the story waits for them.
-const MOST_BACKLOG: usize = 64;
+/// Where the console usually is. If somebody has that port, another one is taken.
+const CONSOLE_PORT: u16 = 4320;
 
 /// The running program.
 #[derive(Debug)]
@@ -60,11 +65,18 @@ impl Clock for StoryClock {
 impl Hop {
     /// Starts it in front of `backend`, and in front of `further` too, if given.
     pub(super) async fn start(clock: Arc<StoryClock>, backend: SocketAddr, further: Option<&str>) -> Result<Self> {
-        let config = configuration(backend, further)?;
-        let telemetry = Arc::new(Telemetry::start(&config.telemetry)?);
-        let live = Live::start(&config, clock, telemetry).await?;
+        let live = match Self::live(&clock, backend, further, CONSOLE_PORT).await {
+            Ok(live) => live,
+            Err(_) => Self::live(&clock, backend, further, 0).await?,
+        };
         let receiver = live.addresses().grpc.context("the receiver does not listen")?;
         Ok(Self { live, receiver })
+    }
+
+    async fn live(clock: &Arc<StoryClock>, backend: SocketAddr, further: Option<&str>, console: u16) -> Result<Live> {
+        let config = configuration(backend, further, console)?;
+        let telemetry = Arc::new(Telemetry::start(&config.telemetry)?);
+        Live::start(&config, Arc::<StoryClock>::clone(clock), telemetry).await
     }
 
     /// Where it takes OTLP/gRPC.
@@ -72,9 +84,19 @@ impl Hop {
         self.receiver
     }
 
-    /// Whether requests pile up in front of the detectors.
-    pub(super) fn is_behind(&self) -> bool {
-        self.live.detection_backlog() > MOST_BACKLOG
+    /// Where its console is.
+    pub(super) fn console(&self) -> Option<SocketAddr> {
+        self.live.addresses().console
+    }
+
+    /// See [`Live::wait_for_detection`].
+    pub(super) fn wait_for_detection(&self, requests: u64, patience: Duration) -> bool {
+        self.live.wait_for_detection(requests, patience)
+    }
+
+    /// Tells detection that the clock has moved on.
+    pub(super) fn wake_detection(&self) {
+        self.live.wake_detection();
     }
 
     /// Items that the detectors did not look at.
@@ -82,21 +104,24 @@ impl Hop {
         Signal::ALL.iter().map(|signal| self.live.counters().shed(*signal)).sum()
     }
 
-    /// Ends it as a signal would: nothing is lost.
-    pub(super) async fn stop(self) -> Result<()> {
-        let stopped = self.live.stop().await;
-        let unsent: usize = stopped.unsent.values().sum();
-        if unsent > 0 {
-            bail!("{unsent} requests were not forwarded: {:?}", stopped.unsent);
+    /// Ends it as a signal would: nothing is lost. Answers how many requests the further backend did not take.
+    pub(super) async fn stop(self) -> Result<usize> {
+        let mut unsent = self.live.stop().await.unsent;
+        let further = unsent.remove(FURTHER_NAME).unwrap_or(0);
+        let missing: usize = unsent.values().sum();
+        if missing > 0 {
+            bail!("{missing} requests were not forwarded: {unsent:?}");
         }
-        Ok(())
+        Ok(further)
     }
 }
 
-fn configuration(backend: SocketAddr, further: Option<&str>) -> Result<Config> {
+fn configuration(backend: SocketAddr, further: Option<&str>, console: u16) -> Result<Config> {
     let text = match further {
         Some(_) => {
-            CONFIG.replacen("detectors:\n", FURTHER, 1).replace("[otlp/backend]", "[otlp/backend, otlp/further]")
+            let text = CONFIG.replacen("detectors:\n", FURTHER, 1);
+            text.replace("[otlp/backend]", "[otlp/backend, otlp/further]")
+                .replace("[otlp/events]", "[otlp/events, otlp/further]")
         }
         None => CONFIG.to_owned(),
     };
@@ -105,11 +130,13 @@ fn configuration(backend: SocketAddr, further: Option<&str>) -> Result<Config> {
     let env = |name: &str| match name {
         "BACKEND" => Some(backend.to_string()),
         "FURTHER" => further.map(str::to_owned),
+        "CONSOLE" => Some(console.to_string()),
         _ => std::env::var(name).ok(),
     };
     around.env = &env;
     match config::parse("demo", Path::new(""), &text, &around) {
         Ok(loaded) => Ok(loaded.config),
+        Err(problems) if further.is_some() => bail!("--endpoint: can't be used\n{problems}"),
         Err(problems) => bail!("the demo's configuration can't be used:\n{problems}"),
     }
 }

@@ -1,50 +1,42 @@
 //! `foreshock demo`: a small shop that goes wrong, in front of the real program, on this machine alone.
 //!
 //! The simulator sends OTLP over a loopback socket into the real receiver. Everything behind it is what `foreshock run`
-//! starts: forwarding, detectors in their sandbox, incidents. A second socket plays the backend; what the terminal shows of
-//! anomalies and incidents is what arrived there. Only the clock is the story's, so an hour takes two minutes.
+//! starts: forwarding, detectors in their sandbox, incidents, the console. A second socket plays the backend; what the terminal
+//! shows of anomalies and incidents is what arrived there. Only the clock is the story's, so more than an hour takes two minutes.
 
 mod backend;
 mod clock;
 mod feeder;
+mod fit;
 mod hop;
 mod plain;
+mod play;
 mod screen;
+mod stage;
 mod story;
+mod summary;
 mod terminal;
 
-use self::{
-    backend::Backend,
-    clock::StoryClock,
-    feeder::{Feeder, Pace},
-    hop::Hop,
-    screen::Meter,
-    story::Story,
-    terminal::Terminal,
-};
-use anyhow::{Context, Result};
+use self::{feeder::Pace, play::Play, stage::Stage};
+use anyhow::{Context, Result, bail};
 use foreshock_engine::UnixNanos;
-use foreshock_simulator::{Scenario, Shop};
+use foreshock_simulator::{Plan, Scenario, Shop};
 use std::{
-    io::{IsTerminal, Write},
-    sync::Arc,
+    path::PathBuf,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::time::{Instant, sleep};
+use tokio::{net::TcpStream, time::timeout};
 
-/// How long the ordinary lead-in and the rest of a story take, in real time, unless a speed is asked for.
-const LEAD_IN: Duration = Duration::from_secs(45);
-const REST: Duration = Duration::from_secs(75);
+/// How long the ordinary lead-in, the fault and the recovery take, in real time, unless a speed is asked for.
+const LEAD_IN: Duration = Duration::from_secs(40);
+const FAULT: Duration = Duration::from_secs(50);
+const RECOVERY: Duration = Duration::from_secs(22);
 
-/// After the story the clock goes on for so long, so that the last windows are closed.
-const CLOSING: Duration = Duration::from_secs(90);
+/// Start of the stories that can be played again: 2026-09-21T14:00:00Z, a Monday.
+const FIXED_START: UnixNanos = UnixNanos(1_789_999_200_000_000_000);
 
-/// How often the screen is drawn, and how often services report to it.
-const FRAME: Duration = Duration::from_millis(100);
-const HEALTH: Duration = Duration::from_millis(500);
-
-/// A sign of life in plain output, in simulated time.
-const PROGRESS: Duration = Duration::from_secs(300);
+/// How long a backend that is asked for may take to answer a connection.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// The arguments of `foreshock demo`.
 #[derive(Clone, Debug, clap::Args)]
@@ -56,15 +48,19 @@ pub struct Arguments {
     /// Simulated seconds per second. By default the whole story takes about two minutes.
     #[arg(long, value_name = "N", value_parser = speed)]
     pub speed: Option<f64>,
-    /// Another seed gives the same story with other details.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
+    /// Another seed gives the same story with other details. With it the story starts at 2026-09-21 14:00 UTC, so that the same
+    /// seed gives the same events; without it, it ends about now
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
     /// Send everything on to a real OTLP/gRPC backend too, such as http://localhost:4317.
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
     /// Lines instead of the screen, as where the output is no terminal.
     #[arg(long)]
     pub plain: bool,
+    /// Write how it ended as JSON, for programs.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 fn speed(text: &str) -> Result<f64, String> {
@@ -87,233 +83,84 @@ pub(crate) fn start(arguments: Arguments) -> Result<()> {
 
 async fn run(arguments: Arguments) -> Result<()> {
     let plan = arguments.scenario.plan();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the system's clock is before 1970")?;
-    // The story ends about now, so that a real backend takes it for recent.
-    let start =
-        u64::try_from(now.saturating_sub(plan.total()).as_nanos()).context("the system's clock is too far ahead")?;
-    let shop = Shop::with_plan(arguments.scenario, arguments.seed, start, plan);
-    let pace = match arguments.speed {
-        Some(speed) => Pace { lead_in: speed, fault: speed },
-        None => Pace {
-            lead_in: plan.lead_in.as_secs_f64() / LEAD_IN.as_secs_f64(),
-            fault: (plan.ramp + plan.hold).as_secs_f64() / REST.as_secs_f64(),
-        },
+    let start = match arguments.seed {
+        Some(_) => FIXED_START,
+        // The story ends about now, so that a real backend takes it for recent.
+        None => about_now(&plan)?,
     };
-    let backend = Backend::start().await?;
-    let clock = Arc::new(StoryClock::new(UnixNanos(shop.now())));
-    let hop = Hop::start(Arc::clone(&clock), backend.address, arguments.endpoint.as_deref()).await?;
-    let mut play = Play {
-        story: Story::new(&shop),
-        feeder: Feeder::new(shop, Arc::clone(&clock), pace, hop.receiver())?,
-        clock,
-        backend,
-        hop,
-        view: View::open(arguments.plain)?,
-        meter: Meter { seed: arguments.seed, ..Meter::default() },
-        drawn: Instant::now(),
-        measured: Measured::default(),
-    };
-    play.opening(arguments.seed)?;
+    let seed = arguments.seed.unwrap_or(1);
+    if let Some(endpoint) = &arguments.endpoint {
+        reach(endpoint).await?;
+    }
+    let shop = Shop::with_plan(arguments.scenario, seed, start.0, plan);
+    let stage = Stage::open(shop, pace(&plan, arguments.speed), arguments.endpoint.as_deref()).await?;
+    let mut play = Play::new(arguments.scenario, seed, start, stage, arguments.plain)?;
     let interrupted = play.perform().await?;
-    play.finish(interrupted).await
+    play.finish(interrupted, arguments.report.as_deref()).await
 }
 
-/// Everything that takes part.
-struct Play {
-    story: Story,
-    feeder: Feeder,
-    clock: Arc<StoryClock>,
-    backend: Backend,
-    hop: Hop,
-    view: View,
-    meter: Meter,
-    drawn: Instant,
-    measured: Measured,
+fn about_now(plan: &Plan) -> Result<UnixNanos> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the system's clock is before 1970")?;
+    let start = u64::try_from(now.saturating_sub(plan.total()).as_nanos());
+    Ok(UnixNanos(start.context("the system's clock is too far ahead")?))
 }
 
-/// Where the output goes.
-enum View {
-    Screen(Terminal),
-    Lines { next_progress: Duration },
-}
-
-/// For the rates on the screen.
-#[derive(Default)]
-struct Measured {
-    at: Option<Instant>,
-    now: UnixNanos,
-    items: u64,
-}
-
-// === impl View ===
-
-impl View {
-    fn open(plain: bool) -> Result<Self> {
-        if plain || !std::io::stdout().is_terminal() {
-            return Ok(Self::Lines { next_progress: Duration::ZERO });
-        }
-        Ok(Self::Screen(Terminal::open()?))
+fn pace(plan: &Plan, speed: Option<f64>) -> Pace {
+    let over = |story: Duration, real: Duration| story.as_secs_f64() / real.as_secs_f64();
+    match speed {
+        Some(speed) => Pace { lead_in: speed, fault: speed, recovery: speed },
+        None => Pace {
+            lead_in: over(plan.lead_in, LEAD_IN),
+            fault: over(plan.ramp + plan.hold, FAULT),
+            recovery: over(plan.recovery, RECOVERY),
+        },
     }
 }
 
-/// Writes to standard output. A reader that went away ends the demo.
-fn print(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).context("can't write to standard output")
-}
-
-// === impl Play ===
-
-impl Play {
-    fn opening(&self, seed: u64) -> Result<()> {
-        match self.view {
-            View::Screen(_) => Ok(()),
-            View::Lines { .. } => print(&plain::opening(&self.story, seed, &self.hop.receiver().to_string())),
+/// Whether somebody listens at `endpoint`: better said at once than at the end.
+async fn reach(endpoint: &str) -> Result<()> {
+    let (scheme, rest) = endpoint.split_once("://").unwrap_or(("http", endpoint));
+    let authority = rest.split('/').next().unwrap_or_default();
+    let has_port = authority.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok());
+    let address = match (has_port, scheme) {
+        (true, _) => authority.to_owned(),
+        (false, "https") => format!("{authority}:443"),
+        (false, _) => format!("{authority}:80"),
+    };
+    match timeout(CONNECT, TcpStream::connect(&address)).await {
+        Ok(connected) => {
+            connected.map(drop).with_context(|| format!("--endpoint {endpoint}: nobody takes a connection"))
         }
-    }
-
-    /// Plays until the end. Answers whether it was interrupted.
-    async fn perform(&mut self) -> Result<bool> {
-        let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
-        let mut health_due = Instant::now();
-        while !self.feeder.finished() {
-            // While the detectors are behind, the story waits for them: a demo must not shed.
-            let step = async {
-                while self.hop.is_behind() {
-                    sleep(Duration::from_millis(5)).await;
-                }
-                self.clock.set_speed(self.feeder.speed());
-                self.feeder.step().await
-            };
-            tokio::select! {
-                done = step => done?,
-                signal = &mut interrupt => {
-                    signal.context("can't listen for interrupts")?;
-                    return Ok(true);
-                }
-            }
-            if Instant::now() >= health_due {
-                health_due = Instant::now() + HEALTH;
-                if let Some(health) = self.feeder.take_health() {
-                    self.story.health(&health);
-                }
-            }
-            if self.show()? {
-                return Ok(true);
-            }
-        }
-        self.close().await
-    }
-
-    /// Lets the clock run on until the last windows are closed and all has arrived. Answers whether it was interrupted.
-    async fn close(&mut self) -> Result<bool> {
-        self.meter.closing = true;
-        let end = self.clock.now();
-        let patience = Instant::now() + Duration::from_secs(30);
-        for second in 1..=CLOSING.as_secs() {
-            self.clock.advance(end.plus(second * 1_000_000_000));
-            sleep(Duration::from_millis(20)).await;
-            if self.show()? {
-                return Ok(true);
-            }
-        }
-        while (self.backend.forwarded() != self.feeder.sent() || self.hop.is_behind()) && Instant::now() < patience {
-            sleep(Duration::from_millis(20)).await;
-            if self.show()? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Takes in what arrived and shows it. Answers whether the person wants to stop.
-    fn show(&mut self) -> Result<bool> {
-        self.story.now = self.clock.now();
-        self.take_in()?;
-        match &mut self.view {
-            View::Lines { next_progress } => {
-                let elapsed = Duration::from_nanos(self.story.now.since(self.story.start));
-                if elapsed >= *next_progress {
-                    *next_progress += PROGRESS;
-                    print(&plain::progress(&self.story))?;
-                }
-                Ok(false)
-            }
-            View::Screen(terminal) => {
-                if self.drawn.elapsed() < FRAME {
-                    return Ok(false);
-                }
-                self.drawn = Instant::now();
-                self.measured.update(&self.story, &mut self.meter);
-                let (story, meter) = (&self.story, &self.meter);
-                terminal.draw(|frame| screen::draw(frame, story, meter))?;
-                terminal.wants_to_stop()
-            }
-        }
-    }
-
-    fn take_in(&mut self) -> Result<()> {
-        self.story.sent = self.feeder.sent();
-        self.story.forwarded = self.backend.forwarded();
-        self.story.crossing = self.feeder.shop().threshold_crossing().cloned();
-        for notice in self.backend.take_events() {
-            if let Some(line) = self.story.event(&notice)
-                && let View::Lines { .. } = self.view
-            {
-                print(&plain::line(&self.story, &line))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Ends all parts in their order, and sums up.
-    async fn finish(mut self, interrupted: bool) -> Result<()> {
-        let sent = self.feeder.sent();
-        let Self { feeder, hop, .. } = self;
-        let (shop, unsent) = feeder.finish().await;
-        let shed = hop.shed();
-        hop.stop().await?;
-        // Events of the last epoch, and the traces of incidents that the end closed.
-        self.story.sent = sent;
-        self.story.forwarded = self.backend.forwarded();
-        self.story.crossing = shop.threshold_crossing().cloned();
-        let mut last = Vec::new();
-        for notice in self.backend.take_events() {
-            last.extend(self.story.event(&notice));
-        }
-        let is_lines = matches!(self.view, View::Lines { .. });
-        // Gives the terminal back before the summary is written.
-        drop(self.view);
-        for line in last.iter().filter(|_| is_lines) {
-            print(&plain::line(&self.story, line))?;
-        }
-        let incident_spans = self.backend.incident_spans();
-        self.backend.stop().await?;
-        if interrupted {
-            print("\nInterrupted.")?;
-        }
-        if unsent > 0 {
-            print(&format!("{unsent} requests of the shop were not sent any more."))?;
-        }
-        print(&plain::summary(&self.story, incident_spans, shed))
+        Err(_) => bail!("--endpoint {endpoint}: no answer within {} s", CONNECT.as_secs()),
     }
 }
 
-// === impl Measured ===
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Measured {
-    /// Smooths speed and throughput over about a second.
-    fn update(&mut self, story: &Story, meter: &mut Meter) {
-        let Some(at) = self.at else {
-            *self = Self { at: Some(Instant::now()), now: story.now, items: story.sent.items };
-            return;
-        };
-        let seconds = at.elapsed().as_secs_f64();
-        if seconds < 1.0 {
-            return;
+    /// The README says how long the demo takes: every scenario must be over in two minutes at its own pace.
+    #[test]
+    fn a_newcomer_waits_two_minutes_at_most() {
+        assert_eq!(FIXED_START.to_string(), "2026-09-21T14:00:00Z");
+        for scenario in Scenario::ALL {
+            let plan = scenario.plan();
+            let pace = pace(&plan, None);
+            let fault = (plan.ramp + plan.hold).as_secs_f64() / pace.fault;
+            let all = plan.lead_in.as_secs_f64() / pace.lead_in + fault + plan.recovery.as_secs_f64() / pace.recovery;
+            assert!((100.0..120.0).contains(&all), "{scenario}: {all} s");
         }
-        meter.speed = story.now.since(self.now) as f64 / 1e9 / seconds;
-        meter.items_per_second = story.sent.items.saturating_sub(self.items) as f64 / seconds;
-        *self = Self { at: Some(Instant::now()), now: story.now, items: story.sent.items };
+    }
+
+    /// A backend that is not there is named at the start, not after two minutes.
+    #[tokio::test]
+    async fn an_endpoint_is_tried_first() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        reach(&format!("http://{address}")).await.expect("somebody listens");
+        reach(&format!("http://{address}/")).await.expect("somebody listens");
+        drop(listener);
+        let error = reach(&format!("http://{address}")).await.expect_err("nobody listens");
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
     }
 }

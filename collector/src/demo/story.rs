@@ -31,7 +31,7 @@ pub(super) struct ServiceView {
 }
 
 /// An incident as last heard of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct IncidentView {
     pub(super) id: String,
     pub(super) opened: UnixNanos,
@@ -43,6 +43,10 @@ pub(super) struct IncidentView {
     pub(super) first_root: String,
     pub(super) root: String,
     pub(super) reason: String,
+    /// When it was resolved, if it is.
+    pub(super) resolved: Option<UnixNanos>,
+    /// Trace id of the trace that was sent, or will be.
+    pub(super) trace: String,
 }
 
 /// One thing that happened.
@@ -87,7 +91,11 @@ pub(super) struct Outcome {
     /// From the fault to the first anomaly of an affected service: how long, where, and the sentence.
     pub(super) first_sign: Option<(Duration, String, String)>,
     /// From the fault to the first incident: how long, and the incident.
-    pub(super) detected: Option<(Duration, String)>,
+    pub(super) detected: Option<(Duration, IncidentView)>,
+    /// Incidents after that one.
+    pub(super) further_incidents: usize,
+    /// From the moment when the fault was mended to the moment when the first incident was resolved.
+    pub(super) resolved: Option<Duration>,
     /// Whether the first incident names the right service, when it opened and at the end.
     pub(super) root_right: Option<(bool, bool)>,
     /// From the fault to the first static threshold.
@@ -95,7 +103,9 @@ pub(super) struct Outcome {
 }
 
 impl Story {
-    pub(super) fn new(shop: &Shop) -> Self {
+    /// A story by its ordinary plan that begins at `start`.
+    pub(super) fn new(scenario: Scenario, start: UnixNanos) -> Self {
+        let plan = scenario.plan();
         let services = Shop::services().into_iter().map(|name| ServiceView {
             name,
             health: Health::default(),
@@ -104,11 +114,11 @@ impl Story {
             root: false,
         });
         Self {
-            scenario: shop.scenario(),
-            plan: *shop.plan(),
-            truth: shop.scenario().truth(shop.plan()),
-            start: UnixNanos(shop.now()),
-            now: UnixNanos(shop.now()),
+            scenario,
+            truth: scenario.truth(&plan),
+            plan,
+            start,
+            now: start,
             services: services.collect(),
             incidents: Vec::new(),
             lines: VecDeque::new(),
@@ -125,6 +135,12 @@ impl Story {
     pub(super) fn fault(&self) -> Option<UnixNanos> {
         let truth = self.truth.as_ref()?;
         Some(self.start.plus(nanos(truth.starts_after)))
+    }
+
+    /// When somebody mends it.
+    pub(super) fn mended(&self) -> Option<UnixNanos> {
+        let truth = self.truth.as_ref()?;
+        Some(self.start.plus(nanos(truth.ends_after)))
     }
 
     /// How the services fare, in the order of [`Shop::services`].
@@ -201,12 +217,16 @@ impl Story {
             first_root: root.clone(),
             root: root.clone(),
             reason: attribute(notice, "foreshock.incident.root_cause.summary"),
+            resolved: (change == "resolved").then_some(notice.time),
+            trace: notice.trace.clone(),
         };
         let mut changed = true;
         match self.incidents.iter_mut().find(|incident| incident.id == id) {
             Some(known) => {
                 changed = known.root != fresh.root || known.severity != fresh.severity;
-                *known = IncidentView { opened: known.opened, first_root: known.first_root.clone(), ..fresh };
+                // The trace of the first time is sent before the incident is opened again.
+                let trace = if change == "resolved" { &fresh.trace } else { &known.trace }.clone();
+                *known = IncidentView { opened: known.opened, first_root: known.first_root.clone(), trace, ..fresh };
             }
             None => self.incidents.push(fresh),
         }
@@ -229,7 +249,8 @@ impl Story {
         let fault = self.fault();
         let after = |time: UnixNanos| fault.is_some_and(|fault| time >= fault);
         let since = |time: UnixNanos| Duration::from_nanos(time.since(fault.unwrap_or_default()));
-        let first = self.incidents.iter().find(|incident| after(incident.opened));
+        let mut found = self.incidents.iter().filter(|incident| after(incident.opened));
+        let first = found.next();
         let right = |name: &str| {
             self.truth.as_ref().is_some_and(|truth| truth.root == name || truth.also_right.contains(&name))
         };
@@ -240,7 +261,12 @@ impl Story {
                 .first_sign
                 .as_ref()
                 .map(|(time, service, text)| (since(*time), service.clone(), text.clone())),
-            detected: first.map(|incident| (since(incident.opened), incident.sentence.clone())),
+            detected: first.map(|incident| (since(incident.opened), incident.clone())),
+            further_incidents: found.count(),
+            resolved: first
+                .and_then(|incident| incident.resolved)
+                .zip(self.mended())
+                .map(|(resolved, mended)| Duration::from_nanos(resolved.since(mended))),
             root_right: first.map(|incident| (right(&incident.first_root), right(&incident.root))),
             threshold: self.crossing.as_ref().and_then(|crossing| {
                 let fault = self.truth.as_ref()?.starts_after;
@@ -297,6 +323,7 @@ mod tests {
             severity: 17,
             body: "it broke".to_owned(),
             service: service.to_owned(),
+            trace: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
             attributes: pairs.collect(),
         }
     }
@@ -305,8 +332,7 @@ mod tests {
     /// judged when the incident opens and at the end.
     #[test]
     fn the_outcome_is_measured_against_the_truth() {
-        let shop = Shop::new(Scenario::DatabaseSaturation, 1, 1_790_000_000_000_000_000);
-        let mut story = Story::new(&shop);
+        let mut story = Story::new(Scenario::DatabaseSaturation, UnixNanos(1_790_000_000_000_000_000));
         let id = "foreshock.incident.id";
         let root = "foreshock.incident.root_cause.service";
         let state = "foreshock.incident.state";
@@ -331,6 +357,12 @@ mod tests {
             "foreshock",
             &[(id, "2"), (root, "shop/inventory"), (state, "open")],
         ));
+        story.event(&notice(
+            "incident.resolved",
+            71,
+            "foreshock",
+            &[(id, "2"), (root, "shop/inventory"), (state, "resolved")],
+        ));
         story.crossing = Some(Crossing {
             after: Duration::from_secs(53 * 60),
             service: "frontend",
@@ -340,12 +372,17 @@ mod tests {
         let outcome = story.outcome();
         assert_eq!(outcome.false_incidents, 1);
         assert_eq!(outcome.first_sign.unwrap().0, Duration::from_secs(4 * 60));
-        assert_eq!(outcome.detected.unwrap().0, Duration::from_secs(5 * 60));
+        let (after, incident) = outcome.detected.unwrap();
+        assert_eq!(after, Duration::from_secs(5 * 60));
+        assert_eq!((incident.trace.as_str(), incident.is_open()), ("4bf92f3577b34da6a3ce929d0e0e4736", false));
+        // The fault begins after 40 minutes, and is mended 22 minutes later.
+        assert_eq!(outcome.resolved, Some(Duration::from_secs(9 * 60)));
+        assert_eq!(outcome.further_incidents, 0);
         assert_eq!(outcome.root_right, Some((false, true)));
         assert_eq!(outcome.threshold, Some(Duration::from_secs(13 * 60)));
         assert_eq!(story.early_anomalies, 1);
         let inventory = story.services.iter().find(|service| service.name == "inventory").unwrap();
-        assert!(inventory.root && inventory.open.contains_key("b"));
+        assert!(!inventory.root && inventory.open.contains_key("b"));
     }
 
     /// A clock on the screen must be read at a glance.

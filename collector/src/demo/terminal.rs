@@ -3,7 +3,10 @@
 use anyhow::{Context, Result};
 use ratatui::{
     DefaultTerminal, Frame,
-    crossterm::event::{self, Event, KeyCode, KeyModifiers},
+    crossterm::{
+        event::{self, Event, KeyCode, KeyModifiers},
+        terminal,
+    },
 };
 use std::time::Duration;
 
@@ -35,6 +38,11 @@ impl Terminal {
         }
         Ok(false)
     }
+}
+
+/// How many columns the terminal has; `None` if it does not say.
+pub(super) fn width() -> Option<usize> {
+    terminal::size().ok().map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0)
 }
 
 impl Drop for Terminal {

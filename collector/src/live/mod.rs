@@ -232,10 +232,16 @@ impl Live {
         &self.overview
     }
 
-    /// Requests that wait for detection.
+    /// Blocks until detection was offered `requests` requests since the start and has handed all of them to the shards, so that
+    /// what comes next comes after them. Answers false if that takes longer than `patience`. Requests that were shed do not count.
     #[must_use]
-    pub fn detection_backlog(&self) -> usize {
-        self.detection.len()
+    pub fn wait_for_detection(&self, requests: u64, patience: Duration) -> bool {
+        self.detection.wait_until_handled(requests, patience)
+    }
+
+    /// Lets detection look at its clock, for a clock that is set by hand.
+    pub fn wake_detection(&self) {
+        self.detection.nudge();
     }
 
     /// Waits until a part that should run for ever ends; says which one, and why.

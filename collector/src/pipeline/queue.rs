@@ -59,6 +59,8 @@ pub struct DetectionQueue {
     /// A std mutex: held for a few instructions, also on the async runtime's workers.
     state: Mutex<State>,
     filled: Condvar,
+    /// Told when a taker comes for more and there is nothing.
+    rested: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -66,13 +68,19 @@ struct State {
     waiting: VecDeque<Offer>,
     bytes: usize,
     closed: bool,
+    /// Offers that were taken in since the start.
+    offered: u64,
+    /// Whether a taker waits.
+    is_awaited: bool,
+    /// Whether a taker that waits shall be sent away once.
+    is_nudged: bool,
 }
 
 impl DetectionQueue {
     /// A queue of at most `requests` requests and `bytes` bytes. A request larger than all of it is never taken.
     #[must_use]
     pub fn new(requests: usize, bytes: usize) -> Self {
-        Self { requests, bytes, state: Mutex::default(), filled: Condvar::new() }
+        Self { requests, bytes, state: Mutex::default(), filled: Condvar::new(), rested: Condvar::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -88,6 +96,7 @@ impl DetectionQueue {
             return false;
         }
         state.bytes = bytes;
+        state.offered += 1;
         state.waiting.push_back(offer);
         drop(state);
         self.filled.notify_one();
@@ -97,11 +106,17 @@ impl DetectionQueue {
     /// The oldest offer, waiting for it for at most `wait`.
     #[must_use]
     pub fn take(self: &Arc<Self>, wait: Duration) -> Taken {
-        let state = self.state();
+        let mut state = self.state();
+        if state.waiting.is_empty() {
+            state.is_awaited = true;
+            self.rested.notify_all();
+        }
         let (mut state, _) = self
             .filled
-            .wait_timeout_while(state, wait, |state| state.waiting.is_empty() && !state.closed)
+            .wait_timeout_while(state, wait, |state| state.waiting.is_empty() && !state.closed && !state.is_nudged)
             .unwrap_or_else(PoisonError::into_inner);
+        state.is_awaited = false;
+        state.is_nudged = false;
         match state.waiting.pop_front() {
             Some(offer) => {
                 drop(state);
@@ -117,6 +132,24 @@ impl DetectionQueue {
     pub fn close(&self) {
         self.state().closed = true;
         self.filled.notify_all();
+    }
+
+    /// Sends a taker that waits, or the next that comes, away with [`Taken::Nothing`] unless there is an offer: its clock
+    /// shows another time now.
+    pub fn nudge(&self) {
+        self.state().is_nudged = true;
+        self.filled.notify_all();
+    }
+
+    /// Blocks until at least `offers` were taken in since the start, and the taker has come back for more and found nothing.
+    /// Answers false if that takes longer than `patience`.
+    #[must_use]
+    pub fn wait_until_handled(&self, offers: u64, patience: Duration) -> bool {
+        let state = self.state();
+        let is_busy = |state: &mut State| state.offered < offers || !state.waiting.is_empty() || !state.is_awaited;
+        let (_state, waited) =
+            self.rested.wait_timeout_while(state, patience, is_busy).unwrap_or_else(PoisonError::into_inner);
+        !waited.timed_out()
     }
 
     /// How many offers wait.
@@ -159,6 +192,28 @@ mod tests {
         assert!(matches!(queue.take(Duration::ZERO), Taken::Offer(_)));
         assert!(matches!(queue.take(Duration::ZERO), Taken::Offer(_)));
         assert!(matches!(queue.take(Duration::MAX), Taken::Closed));
+    }
+
+    /// A driver whose clock is not the system's relies on these two: "handled" is only said when the taker is back for more,
+    /// and a nudge reaches a taker that comes later, once.
+    #[test]
+    fn handled_means_that_the_taker_came_back() {
+        let queue = Arc::new(DetectionQueue::new(2, 10));
+        assert!(queue.offer(offer(1)));
+        let Taken::Offer(taken) = queue.take(Duration::MAX) else { panic!("an offer") };
+        assert!(!queue.wait_until_handled(1, Duration::from_millis(5)), "the taker still works on it");
+        drop(taken);
+        let taker = {
+            let queue = Arc::clone(&queue);
+            std::thread::spawn(move || matches!(queue.take(Duration::from_secs(60)), Taken::Nothing))
+        };
+        assert!(queue.wait_until_handled(1, Duration::from_secs(60)));
+        assert!(!queue.wait_until_handled(2, Duration::from_millis(5)), "only one was offered");
+        queue.nudge();
+        assert!(taker.join().expect("does not panic"));
+        queue.nudge();
+        assert!(matches!(queue.take(Duration::MAX), Taken::Nothing));
+        assert!(matches!(queue.take(Duration::ZERO), Taken::Nothing));
     }
 
     /// An empty queue answers when the time is up, so that ticks go on without traffic.
