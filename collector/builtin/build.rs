@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Detectors that a configuration can name as `builtin:NAME`; package `foreshock-NAME` in `detectors/NAME`.
-const DETECTORS: [&str; 3] = ["baseline", "isolation-forest", "log-patterns"];
+const DETECTORS: [&str; 6] = ["baseline", "isolation-forest", "joint", "log-patterns", "novelty", "shift"];
 
 /// The detector that misbehaves on request, for tests.
 const CHAOS: &str = "chaos";

@@ -208,6 +208,29 @@ fn log_patterns_agrees() {
     assert!(scores > 1_000, "{scores} scores, {findings} findings");
 }
 
+/// As above.
+#[test]
+fn novelty_agrees() {
+    let config = r#"{"form":"full","warmup_windows":150,"full_windows":300,"threshold":0.2}"#;
+    let (scores, findings) = native_and_sandboxed_agree::<foreshock_novelty::Novelty>("novelty", config, 1500);
+    assert!(scores > 1_000 && findings > 10, "{scores} scores, {findings} findings");
+}
+
+/// As above.
+#[test]
+fn joint_agrees() {
+    let config = r#"{"min_windows":100,"threshold":2}"#;
+    let (scores, findings) = native_and_sandboxed_agree::<foreshock_joint::Joint>("joint", config, 1500);
+    assert!(scores > 1_000 && findings > 3, "{scores} scores, {findings} findings");
+}
+
+/// As above.
+#[test]
+fn shift_agrees() {
+    let (scores, findings) = native_and_sandboxed_agree::<foreshock_shift::Shift>("shift", "{}", 2000);
+    assert!(scores > 1_000 && findings > 10, "{scores} scores, {findings} findings");
+}
+
 /// A restart must not be seen in the answers: a new process that goes on from what was kept says what the old one would have
 /// said.
 #[test]

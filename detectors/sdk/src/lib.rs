@@ -78,6 +78,7 @@ pub mod stats;
 pub mod testkit;
 mod verdict;
 mod window;
+pub mod words;
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
