@@ -13,7 +13,8 @@ use std::{
 };
 
 /// Detectors that a configuration can name as `builtin:NAME`; package `foreshock-NAME` in `detectors/NAME`.
-const DETECTORS: [&str; 6] = ["baseline", "isolation-forest", "joint", "log-patterns", "novelty", "shift"];
+const DETECTORS: [&str; 8] =
+    ["baseline", "isolation-forest", "joint", "log-patterns", "novelty", "shift", "spectral", "subspace"];
 
 /// The detector that misbehaves on request, for tests.
 const CHAOS: &str = "chaos";

@@ -231,6 +231,22 @@ fn shift_agrees() {
     assert!(scores > 1_000 && findings > 10, "{scores} scores, {findings} findings");
 }
 
+/// As above.
+#[test]
+fn spectral_agrees() {
+    let config = r#"{"threshold":3}"#;
+    let (scores, findings) = native_and_sandboxed_agree::<foreshock_spectral::Spectral>("spectral", config, 1500);
+    assert!(scores > 1_000 && findings > 10, "{scores} scores, {findings} findings");
+}
+
+/// As above.
+#[test]
+fn subspace_agrees() {
+    let config = r#"{"threshold":2}"#;
+    let (scores, findings) = native_and_sandboxed_agree::<foreshock_subspace::Subspace>("subspace", config, 1500);
+    assert!(scores > 1_000 && findings > 10, "{scores} scores, {findings} findings");
+}
+
 /// A restart must not be seen in the answers: a new process that goes on from what was kept says what the old one would have
 /// said.
 #[test]

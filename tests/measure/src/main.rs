@@ -67,6 +67,9 @@ fn open(detector: &str, config: &str, step: u64) -> Result<Box<dyn Judge>> {
     match detector {
         "baseline" => of::<foreshock_baseline::Baseline>(setup),
         "joint" => Ok(Box::new(JointModel(Joint::open(setup.parse()?, None)?))),
+        "isolation-forest" => of::<foreshock_isolation_forest::IsolationForest>(setup),
+        "spectral" => of::<foreshock_spectral::Spectral>(setup),
+        "subspace" => of::<foreshock_subspace::Subspace>(setup),
         "shift" => of::<foreshock_shift::Shift>(setup),
         "novelty" => of::<foreshock_novelty::Novelty>(setup),
         _ => bail!("there is no detector {detector:?} here"),
