@@ -10,6 +10,17 @@
 //! which it began), never an alarm of its own. Where three series and a third of the service's changed within the same windows,
 //! they are told as one finding.
 //!
+//! # Measured
+//!
+//! `cargo run -p foreshock-measure -- servers shift SMD 60` and `ASD 300`: windows ranked by the sum of the series' scores reach a VUS-PR of
+//! .347 on machine-1-6 of the Server Machine Dataset and .256 on servers 1 to 6 of the Application Server Dataset. Its findings there
+//! are few (they touch 3 % and 5 % of the labelled events) and all within labels. On NAB's 31 tuning series (`nab shift NAB`) they begin in 19 % of
+//! the labelled windows, with a precision of .79 at .002 a series-day: context that can be believed, no detector of outages. Its
+//! scores seldom exceed 4, because sums of neighbouring windows are alike and a daily wave makes their tail thick.
+//!
+//! On synthetic series (the tests) a shift by three deviations is told within a dozen windows, its start within five windows of the truth.
+//! The measuring program takes about 0.3 us of processor time a row, natively, in the development profile.
+//!
 //! State: at most 400 bytes a series.
 
 mod config;
