@@ -6,7 +6,7 @@ use axum::{
     extract::{DefaultBodyLimit, Path, Query, State},
     http::{StatusCode, header},
     middleware,
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::Deserialize;
@@ -17,7 +17,17 @@ type Shared = State<Arc<dyn Source>>;
 
 pub(crate) fn router(source: Arc<dyn Source>, loopback: bool) -> Router {
     Router::new()
-        .route("/", get(async |State(source): Shared| Html(page::render(&*source))))
+        .route("/", get(async |State(source): Shared| page::overview(&*source)))
+        .route(
+            "/incidents/{id}",
+            get(async |State(source): Shared, Path(id): Path<String>| page::incident(&*source, &id)),
+        )
+        .route(
+            "/services/{*name}",
+            get(async |State(source): Shared, Path(name): Path<String>| page::service(&*source, &name)),
+        )
+        .route("/style.css", get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], page::STYLE)))
+        .route("/console.js", get(async || ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], page::SCRIPT)))
         .route("/metrics", get(metrics))
         .route("/api/v1/services", get(async |State(source): Shared| Json(json!({ "services": source.services() }))))
         .route("/api/v1/incidents", get(incidents))

@@ -3,6 +3,7 @@
 //! | path | answer |
 //! | --- | --- |
 //! | `GET /` | a page with the services and incidents of the moment |
+//! | `GET /incidents/{id}`, `GET /services/{name}` | a page about one of them |
 //! | `GET /metrics` | own metrics as Prometheus text |
 //! | `GET /api/v1/services` | `{"services": [`[`views::Service`]`]}`, by namespace and name |
 //! | `GET /api/v1/incidents` | `{"incidents": [`[`views::Incident`]`]}`, latest first |

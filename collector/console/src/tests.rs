@@ -6,7 +6,67 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[derive(Default)]
 struct Fixed {
+    is_empty: bool,
     acknowledged: Mutex<Vec<String>>,
+}
+
+const ID: &str = "00000000000000aa";
+
+/// An incident in which every text tries to become markup.
+fn incident() -> views::Incident {
+    let odd = |text: &str| format!("{text} <script>alert('1')</script> \"&");
+    let service = "shop/<script>".to_owned();
+    views::Incident {
+        id: ID.to_owned(),
+        state: "open".to_owned(),
+        severity: "error".to_owned(),
+        title: odd("title"),
+        sentence: odd("sentence"),
+        services: vec![service.clone()],
+        root_causes: vec![views::RootCause { service: service.clone(), score: 0.75, summary: odd("summary") }],
+        blast_radius: vec![service.clone()],
+        start: "2026-09-21T14:03:20Z".to_owned(),
+        opened: "2026-09-21T14:05:00Z".to_owned(),
+        closed: None,
+        anomaly_count: 1,
+        anomalies: vec![anomaly()],
+        grouping: vec![odd("grouping")],
+        version_change: Some((service.clone(), odd("1"), odd("2"), "2026-09-21T14:00:00Z".to_owned())),
+        logs: vec![views::LogCluster {
+            service,
+            text: odd("template"),
+            terms: vec![odd("term")],
+            count: 7,
+            share: 0.5,
+            sample: odd("sample"),
+        }],
+        trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+        root_span_id: "00f067aa0ba902b7".to_owned(),
+        exemplars: vec![("0af7651916cd43dd8448eb211c80319c".to_owned(), "b7ad6b7169203331".to_owned())],
+        merged_into: None,
+    }
+}
+
+fn anomaly() -> views::Anomaly {
+    views::Anomaly {
+        id: "00000000000000bb".to_owned(),
+        service: "shop/<script>".to_owned(),
+        kind: "level_shift".to_owned(),
+        severity: "error".to_owned(),
+        score: 0.9,
+        series: "http.server.request.duration".to_owned(),
+        unit: "s".to_owned(),
+        attributes: vec![],
+        detector: "baseline".to_owned(),
+        observed: Some(0.5),
+        expected: Some(0.1),
+        lower: None,
+        upper: None,
+        start: "2026-09-21T14:03:20Z".to_owned(),
+        end: None,
+        sentence: "slow <script>".to_owned(),
+        evidence: vec![],
+    }
 }
 
 impl Source for Fixed {
@@ -15,6 +75,9 @@ impl Source for Fixed {
     }
 
     fn services(&self) -> Vec<views::Service> {
+        if self.is_empty {
+            return vec![];
+        }
         let health = foreshock_engine::incident::ServiceHealth {
             service: foreshock_engine::window::ServiceKey::new("shop", "<script>"),
             state: foreshock_engine::incident::HealthState::Degraded,
@@ -29,19 +92,29 @@ impl Source for Fixed {
     }
 
     fn incidents(&self, _limit: usize) -> Vec<views::Incident> {
-        vec![]
+        if self.is_empty { vec![] } else { vec![incident()] }
     }
 
-    fn incident(&self, _id: &str) -> Option<views::Incident> {
-        None
+    fn incident(&self, id: &str) -> Option<views::Incident> {
+        (id == ID).then(incident)
     }
 
     fn anomalies(&self, _limit: usize) -> Vec<views::Anomaly> {
-        vec![]
+        if self.is_empty { vec![] } else { vec![anomaly()] }
     }
 
     fn graph(&self) -> views::Graph {
-        views::Graph::default()
+        let edge = |caller: &str, callee: &str, far_side| views::Edge {
+            caller: caller.to_owned(),
+            callee: callee.to_owned(),
+            far_side,
+            calls: 10,
+            errors: 1,
+            mean_seconds: 0.02,
+            last_seen: "2026-09-21T14:03:20Z".to_owned(),
+        };
+        let edges = vec![edge("shop/<script>", "cart-cache", true), edge("shop/web", "shop/<script>", false)];
+        views::Graph { services: vec![], edges }
     }
 
     fn acknowledge(&self, id: &str) -> Result<(), NotAcknowledged> {
@@ -70,12 +143,73 @@ async fn ask(source: &Arc<Fixed>, request: &str) -> String {
     answer
 }
 
-/// What telemetry says about itself must not become markup.
+async fn get(source: &Arc<Fixed>, path: &str) -> String {
+    ask(source, &format!("GET {path} HTTP/1.1\nHost: localhost\nConnection: close\n\n")).await
+}
+
+/// What telemetry says about itself must not become markup, on no page, nor load anything from elsewhere.
 #[tokio::test]
-async fn the_page_escapes() {
-    let answer = ask(&Arc::default(), "GET / HTTP/1.1\nHost: localhost\nConnection: close\n\n").await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert!(answer.contains("shop/&lt;script&gt;") && !answer.contains("<script>"), "{answer}");
+async fn pages_escape_and_load_nothing_from_elsewhere() {
+    let source = Arc::<Fixed>::default();
+    for path in ["/", "/incidents/00000000000000aa", "/services/shop/%3Cscript%3E"] {
+        let answer = get(&source, path).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        let head = answer.to_ascii_lowercase();
+        assert!(
+            head.contains("content-security-policy: default-src 'none'; style-src 'self'; script-src 'self'"),
+            "{path}"
+        );
+        assert!(answer.contains("shop/&lt;script&gt;"), "{path}: {answer}");
+        // The one script is the console's own.
+        assert_eq!(answer.matches("<script").count(), 1, "{path}: {answer}");
+        assert!(answer.contains("<script src=\"/console.js\" defer></script>"), "{path}");
+        assert!(!answer.contains("alert('1')"), "{path}");
+        for elsewhere in ["src=\"http", "href=\"http", "src=\"//", "href=\"//", "url(", "@import"] {
+            assert!(!answer.contains(elsewhere), "{path}: {elsewhere}");
+        }
+    }
+    for (path, kind) in [("/style.css", "text/css"), ("/console.js", "text/javascript")] {
+        let answer = get(&source, path).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(&format!("content-type: {kind}")), "{answer}");
+        assert!(!answer.contains("://"), "{path} names another host");
+    }
+}
+
+/// A person must come from the overview to an incident, acknowledge it there, see its trace id and times that a script can
+/// make local, and get from a service to those around it. What is not there is a page, too.
+#[tokio::test]
+async fn pages_lead_to_one_another() {
+    let source = Arc::<Fixed>::default();
+    let overview = get(&source, "/").await;
+    for part in [
+        "<title>(1) Foreshock</title>",
+        "href=\"/incidents/00000000000000aa\"",
+        "data-acknowledge=\"00000000000000aa\"",
+        "<time datetime=\"2026-09-21T14:03:20Z\" title=\"2026-09-21 14:03:20 UTC\">",
+        "id=\"anomaly-00000000000000bb\"",
+    ] {
+        assert!(overview.contains(part), "no {part} in {overview}");
+    }
+    let incident = get(&source, "/incidents/00000000000000aa").await;
+    for part in ["4bf92f3577b34da6a3ce929d0e0e4736", "0af7651916cd43dd8448eb211c80319c", "data-acknowledge", "0.75"] {
+        assert!(incident.contains(part), "no {part} in {incident}");
+    }
+    let service = get(&source, "/services/shop/%3Cscript%3E").await;
+    assert!(
+        service.contains("href=\"/services/shop/web\"") && service.contains("<td class=name>cart-cache"),
+        "{service}"
+    );
+    for path in ["/incidents/none", "/services/none"] {
+        let answer = get(&source, path).await;
+        assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("<h1>Not found</h1>"), "{answer}");
+    }
+}
+
+/// The first thing that a newcomer sees: it must say what to do.
+#[tokio::test]
+async fn an_empty_overview_says_what_to_do() {
+    let answer = get(&Arc::new(Fixed { is_empty: true, ..Fixed::default() }), "/").await;
+    assert!(answer.contains("Send OTLP to port 4317") && answer.contains("<title>Foreshock</title>"), "{answer}");
 }
 
 /// The shapes that programs rely on: rates from counts, health, 404 as JSON.

@@ -164,6 +164,7 @@ impl Stage {
 mod tests {
     use super::*;
     use foreshock_simulator::{Plan, Scenario};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn play(speed: f64) -> (Vec<Notice>, Tally) {
         let minutes = |n: u64| Duration::from_secs(60 * n);
@@ -178,6 +179,50 @@ mod tests {
         assert_eq!((ended.unsent, ended.shed), (0, 0));
         assert_eq!(ended.sent, ended.forwarded);
         (ended.events, ended.sent)
+    }
+
+    /// Asks the console of the running program over its socket.
+    async fn post(address: SocketAddr, path: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("connects");
+        let head = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close";
+        stream.write_all(format!("POST {path} HTTP/1.1\r\n{head}\r\n\r\n{{}}").as_bytes()).await.expect("writes");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("reads");
+        answer
+    }
+
+    /// Who takes an incident wants the others to see it: acknowledging it at the console of the running program sends an event
+    /// on to the backend over OTLP, and only for an incident that is open.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_acknowledgement_leaves_as_an_event() {
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        let plan = Plan { lead_in: minutes(12), ramp: minutes(1), hold: minutes(4), recovery: Duration::ZERO };
+        let shop = Shop::with_plan(Scenario::DependencyOutage, 1, 1_790_000_000_000_000_000, plan);
+        let pace = Pace { lead_in: 10_000.0, fault: 10_000.0, recovery: 10_000.0 };
+        let mut stage = Stage::open(shop, pace, None).await.expect("starts");
+        let console = stage.console().expect("a console");
+        let id = |event: &Notice| event.attributes.get("foreshock.incident.id").cloned();
+        let mut opened = None;
+        while opened.is_none() && !stage.is_over() {
+            stage.second().await.expect("a second");
+            opened = stage.take_events().iter().find(|event| event.name == "foreshock.incident.opened").and_then(id);
+        }
+        let opened = opened.expect("an incident");
+        let answer = post(console, "/api/v1/incidents/00000000000000aa/acknowledge").await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        let answer = post(console, &format!("/api/v1/incidents/{opened}/acknowledge")).await;
+        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+        // It happens at the next tick.
+        for _ in 0..5 {
+            stage.second().await.expect("a second");
+        }
+        let ended = stage.finish().await.expect("ends");
+        let taken: Vec<&Notice> =
+            ended.events.iter().filter(|event| event.name == "foreshock.incident.acknowledged").collect();
+        assert_eq!(taken.len(), 1, "{:?}", ended.events);
+        assert_eq!(id(taken[0]), Some(opened));
+        assert_eq!(taken[0].attributes["foreshock.incident.state"], "acknowledged");
+        assert!(!taken[0].trace.is_empty() && !taken[0].body.is_empty());
     }
 
     /// What is told of a demo can be told again: one seed gives the same events with all that they say, in the same order,

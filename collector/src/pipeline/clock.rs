@@ -3,7 +3,7 @@
 use foreshock_engine::UnixNanos;
 use std::{
     fmt,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// A clock: the driver asks it for the time and how long to wait for the next whole second.
@@ -27,49 +27,5 @@ impl Clock for SystemClock {
 
     fn until(&self, time: UnixNanos) -> Duration {
         Duration::from_nanos(time.since(self.now()))
-    }
-}
-
-/// A clock that starts at a given time and runs `speed` times as fast as real time, for the demo.
-#[derive(Clone, Copy, Debug)]
-pub struct ScaledClock {
-    start: UnixNanos,
-    began: Instant,
-    speed: f64,
-}
-
-impl ScaledClock {
-    /// Shows `start` now. `speed` is taken as 1 unless it is above 0.
-    #[must_use]
-    pub fn new(start: UnixNanos, speed: f64) -> Self {
-        let speed = if speed.is_finite() && speed > 0.0 { speed } else { 1.0 };
-        Self { start, began: Instant::now(), speed }
-    }
-}
-
-impl Clock for ScaledClock {
-    fn now(&self) -> UnixNanos {
-        let passed = self.began.elapsed().as_secs_f64() * self.speed;
-        let passed = Duration::try_from_secs_f64(passed).unwrap_or(Duration::MAX);
-        self.start.plus(u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX))
-    }
-
-    fn until(&self, time: UnixNanos) -> Duration {
-        Duration::from_nanos(time.since(self.now())).div_f64(self.speed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The demo's clock runs ahead by its factor, and waits are in real time.
-    #[test]
-    fn scaled() {
-        let start = UnixNanos(1_700_000_000_000_000_000);
-        let clock = ScaledClock::new(start, 60.0);
-        let wait = clock.until(start.plus(60_000_000_000));
-        assert!(wait <= Duration::from_secs(1) && wait > Duration::from_millis(500), "{wait:?}");
-        assert!(clock.now() >= start);
     }
 }
