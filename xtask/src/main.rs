@@ -3,6 +3,7 @@
 //! Every task sets up what it needs and says exactly what is missing where it can't.
 
 mod invariants;
+mod matrix;
 mod record;
 mod setup;
 mod tests;
@@ -17,6 +18,7 @@ const USAGE: &str = "\
 Usage: cargo xtask TASK [ARGUMENTS]
 
   demo [--scenario NAME] [--speed N] [--seed N]   play a story through the real program, in this terminal
+  matrix [SEEDS]                                  play every story with several seeds, print how they ended
   test [--no-peers] [FILTER]                      all tests; with real peers unless told otherwise
   check                                           formatting, lints, documentation, invariants
   invariants                                      only the invariants of ARCHITECTURE.md
@@ -46,6 +48,7 @@ fn dispatch(task: &str, rest: &[String]) -> Result<()> {
             setup::wasm_target()?;
             run(cargo().args(["run", "--quiet", "--package", "foreshock", "--", "demo"]).args(rest))
         }
+        "matrix" => matrix::run_all(rest),
         "test" => tests::run_all(rest),
         "check" => tests::check(),
         "invariants" => invariants::check(),

@@ -1,0 +1,106 @@
+//! Plays every scenario of the demonstration with several seeds and prints how they ended, as a table.
+
+use crate::{cargo, run, say, setup, target_directory};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use std::{path::Path, process::Command};
+
+const SCENARIOS: [&str; 7] = [
+    "deployment-drift",
+    "database-saturation",
+    "memory-leak",
+    "disk-filling",
+    "dependency-outage",
+    "traffic-surge",
+    "calm",
+];
+
+/// Seeds that are played unless told otherwise.
+const SEEDS: u64 = 5;
+
+/// Plays them. The only argument is the number of seeds.
+pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
+    let seeds = match arguments {
+        [] => SEEDS,
+        [number] => number.parse().context("the number of seeds is not a number")?,
+        _ => bail!("usage: cargo xtask matrix [SEEDS]"),
+    };
+    setup::wasm_target()?;
+    run(cargo().args(["build", "--quiet", "--package", "foreshock"]))?;
+    let target = target_directory()?;
+    say(
+        "| scenario | found | warned after | threshold after | root right, at first and at last | anomalies | false incidents | resolved after |",
+    );
+    say("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    for scenario in SCENARIOS {
+        let reports = (1..=seeds).map(|seed| play(&target, scenario, seed)).collect::<Result<Vec<_>>>()?;
+        say(&row(scenario, &reports));
+    }
+    Ok(())
+}
+
+fn play(target: &Path, scenario: &str, seed: u64) -> Result<Value> {
+    let report = target.join(format!("matrix-{scenario}-{seed}.json"));
+    let seed = seed.to_string();
+    let output = Command::new(target.join("debug/foreshock"))
+        .args(["demo", "--plain", "--speed", "10000", "--scenario", scenario, "--seed", &seed, "--report"])
+        .arg(&report)
+        .output()
+        .context("can't run the demo")?;
+    if !output.status.success() {
+        bail!("{scenario} with seed {seed} failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    serde_json::from_str(&std::fs::read_to_string(report)?).context("the demo's report")
+}
+
+fn row(scenario: &str, reports: &[Value]) -> String {
+    let all = reports.len();
+    let count = |key: &str| reports.iter().filter(|report| report[key] == true).count();
+    let found = reports.iter().filter(|report| !report["warned_seconds"].is_null()).count();
+    let sum = |key: &str| reports.iter().filter_map(|report| report[key].as_u64()).sum::<u64>();
+    let anomalies = range(reports, "anomalies", |number| number.to_string());
+    if reports.iter().all(|report| report["has_fault"] == false) {
+        return format!("| {scenario} | nothing to find | | | | {anomalies} | {} | |", sum("false_incidents"));
+    }
+    format!(
+        "| {scenario} | {found} of {all} | {} | {} | {}, {} of {all} | {anomalies} | {} | {} |",
+        range(reports, "warned_seconds", minutes),
+        range(reports, "threshold_seconds", minutes),
+        count("first_root_is_right"),
+        count("root_is_right"),
+        sum("false_incidents"),
+        range(reports, "resolved_seconds", minutes),
+    )
+}
+
+/// The median, and the least and the largest value.
+fn range(reports: &[Value], key: &str, write: impl Fn(u64) -> String) -> String {
+    let mut values: Vec<u64> = reports.iter().filter_map(|report| report[key].as_u64()).collect();
+    values.sort_unstable();
+    let (Some(least), Some(largest)) = (values.first(), values.last()) else { return "never".to_owned() };
+    let median = write(values[values.len() / 2]);
+    if least == largest { median } else { format!("{median} ({} to {})", write(*least), write(*largest)) }
+}
+
+fn minutes(seconds: u64) -> String {
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table is what is claimed: medians with their range, and counts of what was right.
+    #[test]
+    fn rows_sum_up() {
+        let report = |warned: u64, right: bool| {
+            serde_json::json!({
+                "has_fault": true, "warned_seconds": warned, "threshold_seconds": 420, "first_root_is_right": false,
+                "root_is_right": right, "resolved_seconds": null, "anomalies": 20, "false_incidents": 1,
+            })
+        };
+        let row = row("disk-filling", &[report(130, true), report(70, true), report(250, false)]);
+        let expected = "| disk-filling | 3 of 3 | 2:10 (1:10 to 4:10) | 7:00 | 0, 2 of 3 | 20 | 3 | never |";
+        assert_eq!(row, expected);
+    }
+}
