@@ -13,9 +13,10 @@
 //!     largest: f64,
 //! }
 //!
-//! #[derive(serde::Deserialize)]
+//! #[derive(serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 //! #[serde(deny_unknown_fields, default)]
 //! struct Config {
+//!     /// What all values are taken to be above.
 //!     floor: f64,
 //! }
 //!
@@ -32,7 +33,7 @@
 //!         About {
 //!             name: "record",
 //!             version: "1.0.0",
-//!             config_schema: r#"{"type":"object","properties":{"floor":{"type":"number"}}}"#.into(),
+//!             config_schema: foreshock_detector::config_schema::<Config>(),
 //!             state_schema: 1,
 //!             warmup_windows: 0,
 //!             kinds: vec![Kind::Gauge],
@@ -73,6 +74,8 @@
 
 pub mod log;
 mod model;
+#[cfg(feature = "schema")]
+mod schema;
 mod series_map;
 pub mod stats;
 pub mod testkit;
@@ -86,6 +89,8 @@ pub mod glue;
 
 pub use libm as math;
 pub use model::{About, Fault, Setup, State};
+#[cfg(feature = "schema")]
+pub use schema::config_schema;
 pub use series_map::SeriesMap;
 pub use verdict::{Finding, Forecast, Severity, Verdict, surprise};
 pub use window::{Kind, Row, Series, Window};

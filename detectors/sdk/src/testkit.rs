@@ -1,5 +1,11 @@
 //! Drives a detector natively in its author's tests: windows from rows, and a check of every answer.
 
+mod played;
+mod recording;
+
+pub use played::{Played, expect_restart_changes_nothing};
+pub use recording::{RecordedWindow, Recording};
+
 use crate::{Detector, Fault, Finding, Kind, Series, Setup, State, Verdict, Window};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,6 +102,21 @@ impl<D: Detector> Driver<D> {
     #[must_use]
     pub fn next_start_ns(&self) -> u64 {
         self.next_start_ns
+    }
+
+    /// The length of a window in nanoseconds.
+    #[must_use]
+    pub fn step_ns(&self) -> u64 {
+        self.setup.step_ns
+    }
+
+    /// Whether no window was made yet.
+    fn is_fresh(&self) -> bool {
+        self.next_start_ns == FIRST_START_NS - FIRST_START_NS % self.setup.step_ns
+    }
+
+    fn set_next_start(&mut self, start_ns: u64) {
+        self.next_start_ns = start_ns;
     }
 
     /// Lets time pass in which the service says nothing.
