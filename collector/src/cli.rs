@@ -55,6 +55,9 @@ enum Command {
     ///
     /// Reads CSV with a header, a row a log line, and writes `line,template_id,template`, merges applied.
     Templates(crate::templates::Arguments),
+    /// Write, build, check, watch and measure a detector of your own
+    #[command(subcommand)]
+    Detector(crate::detector::Command),
 }
 
 #[derive(Debug, clap::Args)]
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => crate::replay::run(&arguments),
         Command::Backtest(arguments) => crate::backtest::run(&arguments),
         Command::Templates(arguments) => crate::templates::run(&arguments),
+        Command::Detector(command) => crate::detector::run(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -55,23 +55,7 @@ pub type Recorded = Result<(Signal, Bytes), String>;
 /// Plays a recording to its end and sums it up on stderr.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let config = load(arguments.config.as_deref())?;
-    let is_csv = arguments.input.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(OsStr::new("csv")));
-    if !is_csv && arguments.csv_mapping.is_some() {
-        return Err(Failure::Unusable("foreshock: --csv-mapping is for an input that ends in `.csv`".to_owned()));
-    }
-    let unusable = |why: String| Failure::Unusable(format!("foreshock: {}: {why}", arguments.input.display()));
-    let (recording, ticks): (Box<dyn Iterator<Item = Recorded>>, _) = if is_csv {
-        let mapping = mapping::load(arguments.csv_mapping.as_deref(), &arguments.input)?;
-        let rows = csv::open(&arguments.input, mapping).map_err(unusable)?;
-        (Box::new(rows), TickSettings { max_jump_nanos: CSV_MAX_JUMP_NANOS, ..TickSettings::default() })
-    } else {
-        let recording = read::open(&arguments.input).map_err(|error| unusable(chain(&error)))?;
-        let requests = recording.map(|record| match record {
-            Ok(record) => Ok((record.signal, record.request)),
-            Err(error) => Err(chain(&error)),
-        });
-        (Box::new(requests), TickSettings::default())
-    };
+    let (recording, ticks) = open(&arguments.input, arguments.csv_mapping.as_deref())?;
     let out: Box<dyn Write + Send> = match &arguments.output {
         Some(path) => Box::new(File::create(path).with_context(|| format!("`{}` can't be written", path.display()))?),
         None => Box::new(std::io::stdout()),
@@ -92,6 +76,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::Running(anyhow::anyhow!("nothing of the recording could be read")));
     }
     Ok(())
+}
+
+/// Opens a recording: CSV where the name says so, else OTLP. With it, by which ticks it is to be played.
+pub(crate) fn open(
+    input: &Path,
+    csv_mapping: Option<&Path>,
+) -> Result<(Box<dyn Iterator<Item = Recorded>>, TickSettings), Failure> {
+    let is_csv = input.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(OsStr::new("csv")));
+    if !is_csv && csv_mapping.is_some() {
+        return Err(Failure::Unusable("foreshock: --csv-mapping is for an input that ends in `.csv`".to_owned()));
+    }
+    let unusable = |why: String| Failure::Unusable(format!("foreshock: {}: {why}", input.display()));
+    if is_csv {
+        let mapping = mapping::load(csv_mapping, input)?;
+        let rows = csv::open(input, mapping).map_err(unusable)?;
+        return Ok((Box::new(rows), TickSettings { max_jump_nanos: CSV_MAX_JUMP_NANOS, ..TickSettings::default() }));
+    }
+    let recording = read::open(input).map_err(|error| unusable(chain(&error)))?;
+    let requests = recording.map(|record| match record {
+        Ok(record) => Ok((record.signal, record.request)),
+        Err(error) => Err(chain(&error)),
+    });
+    Ok((Box::new(requests), TickSettings::default()))
 }
 
 /// The configuration at `path`, or the default one.

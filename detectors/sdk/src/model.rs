@@ -79,10 +79,13 @@ impl State {
     /// # Errors
     /// [`Fault::Internal`] if the value has a shape that postcard can't write, for instance a sequence of unknown length.
     pub fn encode(schema: u32, value: &impl Serialize) -> Result<Self, Fault> {
-        match postcard::to_allocvec(value) {
-            Ok(bytes) => Ok(Self { schema, bytes }),
-            Err(error) => Err(Fault::Internal(format!("the state can't be written: {error}"))),
-        }
+        // Measured first: a buffer that doubles as it grows would take twice the room, in a memory that is limited.
+        let wrong = |error| Fault::Internal(format!("the state can't be written: {error}"));
+        let size = postcard::serialize_with_flavor(value, postcard::ser_flavors::Size::default()).map_err(wrong)?;
+        let mut bytes = vec![0; size];
+        let written = postcard::to_slice(value, &mut bytes).map_err(wrong)?.len();
+        bytes.truncate(written);
+        Ok(Self { schema, bytes })
     }
 
     /// Reads what [`State::encode`] wrote under the same `schema`.

@@ -1,0 +1,163 @@
+//! The component that an author works on, and the sandbox it is tried in.
+
+use super::contract::{self, Contract};
+use crate::{cli::Failure, config::fields::parse_duration, detectors::chain};
+use foreshock_sandbox::{
+    DetectorPool, DetectorSpec, Limits, LoadError, LoadedDetector, PoolSettings, Sandbox, Settings,
+};
+use std::{sync::Arc, time::Duration};
+
+/// Largest component that is read, in bytes; as for a configuration's.
+const LARGEST: u64 = 64 << 20;
+/// A model is never stopped for what else the machine does: deadlines are this many times longer, and the time that calls
+/// really took is compared with the deadline afterwards.
+const PATIENCE: u32 = 100;
+
+/// Which component, and under what conditions.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Chosen {
+    /// The component: a file, or `builtin:NAME`
+    #[arg(value_name = "FILE.wasm")]
+    pub module: String,
+    /// The detector's configuration, a JSON object, or `@FILE` to read it from a file
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub config: String,
+    /// How much memory a model may use, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 16)]
+    pub memory_mib: usize,
+    /// How long one call of `observe` may take
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = duration)]
+    pub deadline: Duration,
+    /// The length of a window
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = window)]
+    pub window: Duration,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).filter(|time| !time.is_zero()).ok_or_else(|| "takes a time such as `250ms` or `5s`".to_owned())
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    let fits = |time: &Duration| (Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(time);
+    duration(text).ok().filter(fits).ok_or_else(|| "takes a time from `1s` to `24h`".to_owned())
+}
+
+/// A component's bytes, and what they say before anything runs.
+pub(super) struct Candidate {
+    pub(super) name: String,
+    pub(super) bytes: Arc<[u8]>,
+    pub(super) contract: Contract,
+    config: serde_json::Value,
+    limits: Limits,
+    step_ns: u64,
+}
+
+/// A detector that is ready to run.
+pub(super) struct Ready {
+    pub(super) sandbox: Arc<Sandbox>,
+    pub(super) detector: Arc<LoadedDetector>,
+    pub(super) limits: Limits,
+    pub(super) step_ns: u64,
+}
+
+impl Candidate {
+    /// Reads a component.
+    ///
+    /// # Errors
+    /// [`Failure::Unusable`] if the file can't be read, is no component, or the arguments make no sense.
+    pub(super) fn read(arguments: &Chosen) -> Result<Self, Failure> {
+        let name = arguments.module.clone();
+        let unusable = |why: String| Failure::Unusable(format!("foreshock: {name}: {why}"));
+        let bytes: Arc<[u8]> = match name.strip_prefix("builtin:") {
+            Some(builtin) => foreshock_builtin::component(builtin).map(Arc::from).ok_or_else(|| {
+                let names: Vec<&str> = foreshock_builtin::names().collect();
+                unusable(format!("there is no such detector; there is {}", names.join(", ")))
+            })?,
+            None => {
+                let size = std::fs::metadata(&name).map_err(|error| unusable(format!("can't be read: {error}")))?.len();
+                if size > LARGEST {
+                    return Err(unusable(format!("is {size} bytes long; at most {LARGEST} are read")));
+                }
+                std::fs::read(&name).map(Arc::from).map_err(|error| unusable(format!("can't be read: {error}")))?
+            }
+        };
+        let contract = contract::read(&bytes).map_err(unusable)?;
+        let text = match arguments.config.strip_prefix('@') {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| Failure::Unusable(format!("foreshock: {path}: can't be read: {error}")))?,
+            None => arguments.config.clone(),
+        };
+        let config: serde_json::Value = serde_json::from_str(&text)
+            .map_err(|error| Failure::Unusable(format!("foreshock: --config: is no JSON: {error}")))?;
+        if !config.is_object() {
+            return Err(Failure::Unusable("foreshock: --config: takes a JSON object".to_owned()));
+        }
+        if !(1..=4096).contains(&arguments.memory_mib) {
+            return Err(Failure::Unusable("foreshock: --memory-mib: takes 1 to 4096".to_owned()));
+        }
+        let limits = Limits { memory_bytes: arguments.memory_mib << 20, deadline: arguments.deadline };
+        let step_ns = u64::try_from(arguments.window.as_nanos()).unwrap_or(u64::MAX);
+        Ok(Self { name, bytes, contract, config, limits, step_ns })
+    }
+
+    /// Compiles it.
+    ///
+    /// # Errors
+    /// If the machine can't make a sandbox, or (inside) the component can't be a detector.
+    pub(super) fn load(&self) -> Result<Result<Ready, LoadError>, Failure> {
+        let settings = Settings { max_models: 64, max_memory_bytes: self.limits.memory_bytes, ..Settings::default() };
+        let sandbox = Sandbox::new(settings).map_err(|error| Failure::Running(error.into()))?;
+        let spec = DetectorSpec {
+            name: "candidate".to_owned(),
+            component: Arc::clone(&self.bytes),
+            services: Arc::new(|_| true),
+            config: self.config.clone(),
+            limits: self.limits,
+        };
+        Ok(sandbox.load(spec).map(|detector| Ready {
+            sandbox: Arc::new(sandbox),
+            detector: Arc::new(detector),
+            limits: self.limits,
+            step_ns: self.step_ns,
+        }))
+    }
+
+    /// Compiles it for commands that have nothing to say about one that can't be loaded.
+    ///
+    /// # Errors
+    /// If it can't be loaded or refuses its configuration.
+    pub(super) fn ready(&self) -> Result<Ready, Failure> {
+        let running = |error: LoadError| {
+            let hint = "`foreshock detector check` says more";
+            Failure::Running(anyhow::anyhow!("{}: {} ({hint})", self.name, chain(&error)))
+        };
+        let ready = self.load()?.map_err(running)?;
+        if let Err(why) = self.fits_schema(&ready.detector.about().config_schema) {
+            return Err(Failure::Unusable(format!("foreshock: --config: {why}")));
+        }
+        ready.sandbox.try_open(&ready.detector, self.step_ns).map_err(running)?;
+        Ok(ready)
+    }
+
+    /// Whether the configuration is what the detector's schema asks for; the error says why not.
+    pub(super) fn fits_schema(&self, schema: &serde_json::Value) -> Result<(), String> {
+        let validator =
+            jsonschema::validator_for(schema).map_err(|error| format!("the schema is of no use: {error}"))?;
+        let problems: Vec<String> =
+            validator.iter_errors(&self.config).take(8).map(|error| error.to_string()).collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+    }
+}
+
+impl Ready {
+    /// A pool with this detector alone.
+    pub(super) fn pool(&self) -> DetectorPool {
+        let settings = PoolSettings {
+            snapshot_every: u32::MAX,
+            deadline_scale: PATIENCE,
+            max_series: 20_000,
+            ..PoolSettings::new(self.step_ns)
+        };
+        DetectorPool::new(Arc::clone(&self.sandbox), vec![Arc::clone(&self.detector)], settings)
+    }
+}

@@ -1,0 +1,95 @@
+//! The texts of the templates, taken from where they are built and tested.
+
+/// A path inside the project and the text.
+pub(super) type File = (&'static str, &'static str);
+
+macro_rules! example {
+    ($path:literal) => {
+        include_str!(concat!("../../../../examples/detectors/", $path))
+    };
+}
+
+macro_rules! sdk {
+    ($path:literal) => {
+        (concat!("vendor/foreshock-detector/", $path), include_str!(concat!("../../../../detectors/sdk/", $path)))
+    };
+}
+
+const CONTRACT: File = ("wit/detector.wit", include_str!("../../../../wit/detector.wit"));
+
+/// Rust: the crate for authors comes along, so that no registry needs to have it.
+pub(super) fn rust() -> Vec<File> {
+    vec![
+        ("Cargo.toml", include_str!("Cargo.toml.template")),
+        // The versions that this program was tested with; cargo takes out what the project has no use for.
+        ("Cargo.lock", include_str!("../../../../Cargo.lock")),
+        ("README.md", include_str!("README.rust.md")),
+        (".gitignore", "/target\n*.wasm\n"),
+        ("src/lib.rs", example!("rust/src/lib.rs")),
+        ("tests/recording.rs", example!("rust/tests/recording.rs")),
+        ("recording.csv", example!("rust/recording.csv")),
+        CONTRACT,
+        sdk!("Cargo.toml"),
+        sdk!("src/glue.rs"),
+        sdk!("src/lib.rs"),
+        sdk!("src/log.rs"),
+        sdk!("src/model.rs"),
+        sdk!("src/schema.rs"),
+        sdk!("src/series_map.rs"),
+        sdk!("src/stats/count.rs"),
+        sdk!("src/stats/mod.rs"),
+        sdk!("src/stats/noise.rs"),
+        sdk!("src/stats/streak.rs"),
+        sdk!("src/stats/tail.rs"),
+        sdk!("src/testkit.rs"),
+        sdk!("src/testkit/played.rs"),
+        sdk!("src/testkit/recording.rs"),
+        sdk!("src/verdict.rs"),
+        sdk!("src/window.rs"),
+        sdk!("src/words.rs"),
+    ]
+}
+
+/// Python.
+pub(super) fn python() -> Vec<File> {
+    vec![
+        ("README.md", include_str!("README.python.md")),
+        (".gitignore", "*.wasm\n__pycache__/\n"),
+        ("detector.py", example!("python/detector.py")),
+        ("level_watch.py", example!("python/level_watch.py")),
+        ("test_level_watch.py", example!("python/test_level_watch.py")),
+        ("recording.csv", example!("python/recording.csv")),
+        CONTRACT,
+    ]
+}
+
+/// JavaScript.
+pub(super) fn javascript() -> Vec<File> {
+    vec![
+        ("README.md", include_str!("README.js.md")),
+        (".gitignore", "*.wasm\nnode_modules/\n"),
+        ("package.json", example!("js/package.json")),
+        ("detector.js", example!("js/detector.js")),
+        ("level-watch.js", example!("js/level-watch.js")),
+        ("level-watch.test.js", example!("js/level-watch.test.js")),
+        ("recording.csv", example!("js/recording.csv")),
+        CONTRACT,
+    ]
+}
+
+/// C.
+pub(super) fn c() -> Vec<File> {
+    vec![
+        ("README.md", include_str!("README.c.md")),
+        (".gitignore", "*.wasm\n/bindings\n"),
+        ("detector.c", example!("c/detector.c")),
+        ("level_watch.c", example!("c/level_watch.c")),
+        ("level_watch.h", example!("c/level_watch.h")),
+        ("runtime.c", example!("c/runtime.c")),
+        ("stdlib.h", example!("c/stdlib.h")),
+        ("string.h", example!("c/string.h")),
+        ("test_level_watch.c", example!("c/test_level_watch.c")),
+        ("recording.csv", example!("c/recording.csv")),
+        CONTRACT,
+    ]
+}
