@@ -13,8 +13,8 @@ use std::{
 };
 
 /// Detectors that a configuration can name as `builtin:NAME`; package `foreshock-NAME` in `detectors/NAME`.
-const DETECTORS: [&str; 8] =
-    ["baseline", "isolation-forest", "joint", "log-patterns", "novelty", "shift", "spectral", "subspace"];
+const DETECTORS: [&str; 9] =
+    ["baseline", "forecast", "isolation-forest", "joint", "log-patterns", "novelty", "shift", "spectral", "subspace"];
 
 /// The detector that misbehaves on request, for tests.
 const CHAOS: &str = "chaos";

@@ -1,0 +1,140 @@
+//! The detector's behaviour in single stories.
+
+use foreshock_detector::{
+    Detector, Finding, Kind, Series, Setup, Severity, State,
+    testkit::{Driver, Noise},
+};
+use foreshock_forecast::Forecast;
+use proptest::prelude::*;
+
+const MINUTE_NS: u64 = 60_000_000_000;
+
+fn setup(config: &str) -> Setup<String> {
+    Setup {
+        service: "test".to_owned(),
+        resource_attributes: Vec::new(),
+        config: config.to_owned(),
+        seed: 1,
+        step_ns: MINUTE_NS,
+    }
+}
+
+fn open(config: &str) -> Driver<Forecast> {
+    Driver::open_with(setup(config)).expect("the configuration is right")
+}
+
+/// Twelve hours at 40 %, then six hours to the limit, cut at `until` minutes of the rise.
+fn leak(until: usize) -> impl Iterator<Item = f64> {
+    let mut noise = Noise::new(5);
+    (0..720 + until).map(move |minute| 0.4 + 0.6 * (minute.saturating_sub(720) as f64 / 360.0) + 0.002 * noise.normal())
+}
+
+fn findings(driver: &mut Driver<Forecast>, id: u32, values: impl Iterator<Item = f64>) -> Vec<Option<Finding>> {
+    values.map(|value| driver.observe(&[(id, value)]).expect("a verdict").findings.pop()).collect()
+}
+
+/// A leak is warned of well before its end, with a time near the truth; the warning gets more urgent, and ends when the leak does.
+#[test]
+fn a_leak_is_warned_of_and_cleared() {
+    let mut driver = open(r#"{"limits":[{"series":"memory","limit":1}]}"#);
+    let id = driver.series("memory", Kind::Gauge, &[]);
+    let said = findings(&mut driver, id, leak(330));
+    let first = said.iter().position(Option::is_some).expect("a warning");
+    assert!((720..720 + 180).contains(&first), "first at minute {first}");
+    let at = |minute: usize| said[minute].as_ref().expect("a warning");
+    let forecast = at(900).forecast.expect("a forecast");
+    let start = driver.next_start_ns() - said.len() as u64 * MINUTE_NS;
+    let reaches = (forecast.reaches_ns - start) / MINUTE_NS;
+    assert!((1_020..1_140).contains(&reaches), "said minute {reaches}, it is 1080");
+    assert!(forecast.earliest_ns <= forecast.reaches_ns && forecast.reaches_ns <= forecast.latest_ns);
+    assert_eq!((at(900).severity, at(1_049).severity), (Severity::Warning, Severity::Error));
+    // Restarted: back to where it was.
+    let after = findings(&mut driver, id, std::iter::repeat_n(0.4, 120));
+    assert!(after.last().expect("a verdict").is_none());
+}
+
+/// A value that is on its way to nothing, a free share, is warned of as well; capacities beside usage give limits of their own.
+#[test]
+fn limits_below_and_beside_are_known() {
+    let mut driver = open(r#"{"limits":[{"series":"volume.available","from":100,"limit":0}]}"#);
+    let falling = driver.series("volume.available", Kind::Gauge, &[]);
+    let used = driver.series("jvm.memory.used", Kind::Gauge, &[("pool", "old")]);
+    let limit = driver.series("jvm.memory.limit", Kind::Gauge, &[("pool", "old")]);
+    let (mut low, mut beside) = (None, None);
+    for share in leak(300) {
+        let verdict = driver.observe(&[(falling, 100.0 * (1.0 - share)), (used, 4e9 * share), (limit, 4e9)]);
+        for finding in verdict.expect("a verdict").findings {
+            let said = if finding.ids == [falling] { &mut low } else { &mut beside };
+            *said = finding.forecast.map(|forecast| forecast.limit);
+        }
+    }
+    assert_eq!((low, beside), (Some(0.0), Some(4e9)));
+}
+
+/// A restart in the middle of a rise changes no answer, and a series without a limit costs and says nothing.
+#[test]
+fn a_restart_changes_no_answer() {
+    let config = r#"{"limits":[{"series":"memory","limit":1}]}"#;
+    let (mut one, mut two) = (open(config), open(config));
+    let (id_one, mut id_two) = (one.series("memory", Kind::Gauge, &[]), two.series("memory", Kind::Gauge, &[]));
+    let other = one.series("other", Kind::Gauge, &[]);
+    let mut warned = 0;
+    for (minute, value) in leak(300).enumerate() {
+        if minute == 850 {
+            id_two = two.restart().expect("restarts")[&id_two];
+        }
+        let expected = one.observe(&[(id_one, value), (other, value)]).expect("a verdict").findings;
+        let got = two.observe(&[(id_two, value)]).expect("a verdict").findings;
+        let times = |findings: &[Finding]| findings.iter().map(|finding| finding.forecast).collect::<Vec<_>>();
+        assert_eq!(times(&expected), times(&got), "minute {minute}");
+        warned += expected.len();
+    }
+    assert!(warned > 60);
+}
+
+/// What a series costs to keep stays within what the documentation says, however long it runs.
+#[test]
+fn the_state_is_bounded() {
+    let mut driver = open(r#"{"limits":[{"series":"memory","limit":1}]}"#);
+    let id = driver.series("memory", Kind::Gauge, &[]);
+    let mut noise = Noise::new(2);
+    let mut size = 0;
+    for minute in 0..40 * 1_440 {
+        driver.observe(&[(id, 0.5 + 0.1 * noise.normal())]).expect("a verdict");
+        if minute % 1_440 == 0 {
+            size = size.max(driver.snapshot().expect("a state").bytes.len());
+        }
+    }
+    assert!((2_000..6_500).contains(&size), "{size} bytes");
+}
+
+/// Limits that are none are refused.
+#[test]
+fn limits_without_a_range_are_refused() {
+    assert!(Driver::<Forecast>::open(r#"{"limits":[{"series":"a","limit":0}]}"#).is_err());
+    assert!(Driver::<Forecast>::open(r#"{"limits":[{"series":"a","limti":1}]}"#).is_err());
+    assert!(
+        Forecast::open(setup("{}").parse().expect("a configuration"), Some(State { schema: 9, bytes: vec![] }))
+            .is_err()
+    );
+}
+
+proptest! {
+    /// Whatever a service sends, with holes of any length, every answer keeps the contract.
+    #[test]
+    fn any_values_get_a_verdict_that_keeps_the_contract(
+        values in prop::collection::vec((prop_oneof![-1e300..1e300_f64, 0.0..1.0_f64, Just(0.0), Just(1.0)], 0_u64..400), 1..300),
+        rise in 0.0..0.01_f64,
+    ) {
+        let mut driver = open(r#"{"limits":[{"series":"a","limit":1},{"series":"b","limit":-7,"from":1e9}]}"#);
+        let ids = ["a", "b", "x.utilization"].map(|name| {
+            let series = Series { id: 0, name: name.to_owned(), unit: "1".to_owned(), kind: Kind::Gauge, attributes: Vec::new() };
+            driver.series_from(series)
+        });
+        for (index, (value, hole)) in values.into_iter().enumerate() {
+            driver.skip(if hole > 380 { hole } else { 0 });
+            let rows = [(ids[0], value), (ids[1], value), (ids[2], 0.2 + rise * index as f64)];
+            prop_assert!(driver.observe(&rows).is_ok());
+        }
+    }
+}
