@@ -1,6 +1,6 @@
 //! Owns what a user can set.
 
-use foreshock_detector::{Fault, Kind};
+use foreshock_detector::{Fault, Kind, alarm_ranges, in_range};
 use serde::Deserialize;
 
 /// JSON Schema of [`Config`].
@@ -52,22 +52,12 @@ impl Default for Config {
 impl Config {
     /// Checks what the schema states, for callers that did not.
     pub(crate) fn check(&self) -> Result<(), Fault> {
-        let problem = if !(2.0..=15.0).contains(&self.threshold) {
-            "threshold must be 2 to 15"
-        } else if !(1..=100).contains(&self.persistence) {
-            "persistence must be 1 to 100"
-        } else if !(10..=100_000).contains(&self.min_windows) {
-            "min_windows must be 10 to 100,000"
-        } else if self.refractory > 10_000 {
-            "refractory must be at most 10,000"
-        } else if !(60.0..=31_536_000.0).contains(&self.adapt_seconds) {
-            "adapt_seconds must be 60 to 31,536,000"
-        } else if self.kinds.iter().flatten().any(|name| !NAMES.iter().any(|(known, _)| known == name)) {
-            "kinds has an unknown kind"
-        } else {
-            return Ok(());
-        };
-        Err(Fault::BadConfig(problem.to_owned()))
+        let is_known = |name: &String| NAMES.iter().any(|(known, _)| known == name);
+        in_range(alarm_ranges(self.threshold, self.persistence, self.refractory).into_iter().chain([
+            ((10..=100_000).contains(&self.min_windows), "min_windows must be 10 to 100,000"),
+            ((60.0..=31_536_000.0).contains(&self.adapt_seconds), "adapt_seconds must be 60 to 31,536,000"),
+            (self.kinds.iter().flatten().all(is_known), "kinds has an unknown kind"),
+        ]))
     }
 
     pub(crate) fn wants(&self, kind: Kind) -> bool {

@@ -1,35 +1,38 @@
 //! Owns the forest: random trees that cut odd rows off early.
 //!
 //! Liu, Ting and Zhou, "Isolation Forest" (2008), with these changes. Rows are quantised to a byte a feature, so that a tree is
-//! small. Trees are complete: 63 inner nodes and 64 leaves in flat arrays, walked without branches; what isolated a row
-//! earlier is in the leaf's path length. And a cut may fall a little outside what a node has seen, so that a row beyond
-//! everything seen is cut off sooner than the outermost row seen.
+//! small: three cache lines. Trees are complete: 63 inner nodes and 64 leaves in flat arrays, walked without branches; what
+//! isolated a row earlier is in the leaf's path length. A cut may fall a little outside what a node has seen, so that a row
+//! beyond everything seen is cut off sooner than the outermost row seen. And a row that the first trees find usual is not shown
+//! to the others.
 
-use foreshock_detector::math::log;
+use foreshock_detector::{math::log, packed};
 use serde::{Deserialize, Serialize};
 
 /// Features of a row.
 pub(crate) const FEATURES: usize = 5;
-/// A quantised row; the last entries are always 0, so that any feature index fits.
-pub(crate) type Row = [u8; 8];
+/// A quantised row: the first feature in the lowest byte.
+pub(crate) type Row = u64;
 
-const DEPTH: usize = 6;
-const NODES: usize = (1 << DEPTH) - 1;
+const DEPTH: u32 = 6;
+/// Nodes are numbered from 1; the children of `n` are `2 n` and `2 n + 1`. 64 to 127 are the leaves.
 const LEAVES: usize = 1 << DEPTH;
+/// A tree: for each inner node by how many bits a row is shifted for the feature it looks at; for each its cut, rows with a byte
+/// below it go left; and for each leaf its path length, in [`STEPS`]ths.
+const TREE: usize = 3 * LEAVES;
+const CUTS: usize = LEAVES;
+const PATHS: usize = 2 * LEAVES;
 /// Path lengths are kept as bytes of this many steps.
 const STEPS: f64 = 12.0;
 /// Trees walked side by side.
 const LANES: usize = 8;
+const GROUP: usize = TREE * LANES;
 
-/// Trees in flat arrays: 190 bytes each.
+/// Trees in one flat array: 192 bytes each, in whole groups.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Forest {
-    /// Which feature each inner node looks at.
-    features: Vec<u8>,
-    /// Rows with a byte below this go left.
-    cuts: Vec<u8>,
-    /// Path lengths, in [`STEPS`]ths.
-    paths: Vec<u8>,
+    #[serde(with = "packed::bytes")]
+    trees: Vec<u8>,
 }
 
 /// A small generator (SplitMix64, Steele, Lea and Flood 2014).
@@ -44,9 +47,9 @@ impl Random {
         x ^ (x >> 31)
     }
 
-    /// A number from 0 to `below` - 1; 0 if `below` is 0.
+    /// A number from 0 to `below` - 1; 0 if `below` is 0. `below` is at most 2^32.
     fn below(&mut self, below: usize) -> usize {
-        ((u128::from(self.next()) * below as u128) >> 64) as usize
+        (((self.next() >> 32) * below as u64) >> 32) as usize
     }
 }
 
@@ -62,128 +65,105 @@ impl Forest {
     ) -> Self {
         // Whole groups of trees, so that the walk has no remainder.
         let trees = trees.div_ceil(LANES) * LANES;
-        let mut forest =
-            Self { features: vec![0; trees * NODES], cuts: vec![0; trees * NODES], paths: vec![0; trees * LEAVES] };
-        let mut order: Vec<u32> = (0..u32::try_from(rows.len()).unwrap_or(u32::MAX)).collect();
-        let sample = sample.min(order.len());
-        for tree in 0..trees {
+        let mut forest = Self { trees: vec![0; trees * TREE] };
+        let mut pool = rows.to_vec();
+        let sample = sample.min(pool.len());
+        let mut members = vec![0; sample];
+        let deepest: Vec<u8> = (0..=sample).map(|count| steps(f64::from(DEPTH) + mean_path(count))).collect();
+        for tree in forest.trees.chunks_exact_mut(TREE) {
             for i in 0..sample {
-                let other = i + random.below(order.len() - i);
-                order.swap(i, other);
+                let other = i + random.below(pool.len() - i);
+                pool.swap(i, other);
             }
-            let mut grower = Grower {
-                rows,
-                margins,
-                random,
-                features: &mut forest.features[tree * NODES..][..NODES],
-                cuts: &mut forest.cuts[tree * NODES..][..NODES],
-                paths: &mut forest.paths[tree * LEAVES..][..LEAVES],
-            };
-            grower.grow(0, 0, &mut order[..sample]);
+            members.copy_from_slice(&pool[..sample]);
+            Grower { margins, random, tree, deepest: &deepest }.grow(1, 0, &mut members);
         }
         forest
     }
 
     /// Whether it was grown, and is whole.
     pub(crate) fn is_whole(&self) -> bool {
-        let trees = self.paths.len() / LEAVES;
-        trees > 0
-            && trees.is_multiple_of(LANES)
-            && self.paths.len() == trees * LEAVES
-            && self.features.len() == trees * NODES
-            && self.cuts.len() == trees * NODES
+        !self.trees.is_empty() && self.trees.len().is_multiple_of(GROUP)
     }
 
     /// The mean number of cuts that isolate a row, 0 to about 16; small for odd rows. 0 for a forest that was not grown.
-    pub(crate) fn path(&self, row: &Row) -> f64 {
-        let mut sum = 0_u32;
-        let groups = self
-            .features
-            .chunks_exact(NODES * LANES)
-            .zip(self.cuts.chunks_exact(NODES * LANES))
-            .zip(self.paths.chunks_exact(LEAVES * LANES));
-        for ((features, cuts), paths) in groups {
-            let mut at = [0_usize; LANES];
-            for _ in 0..DEPTH {
-                for (lane, at) in at.iter_mut().enumerate() {
-                    let node = lane * NODES + *at;
-                    let is_right = row[usize::from(features[node] & 7)] >= cuts[node];
-                    *at = 2 * *at + 1 + usize::from(is_right);
-                }
-            }
-            for (lane, at) in at.iter().enumerate() {
-                sum += u32::from(paths[lane * LEAVES + at - NODES]);
-            }
-        }
-        let trees = (self.paths.len() / LEAVES).max(1);
-        f64::from(sum) / STEPS / trees as f64
+    pub(crate) fn path(&self, row: Row) -> f64 {
+        self.glance(row, [f64::INFINITY; 3])
     }
 
-    /// How many different leaves the rows fall into, over all trees: 1 a tree if it never splits them.
-    #[cfg(test)]
-    pub(crate) fn leaves_used(&self, rows: &[Row]) -> usize {
-        let walk = |tree: usize, row: &Row| {
-            (0..DEPTH).fold(0, |at, _| {
-                let node = tree * NODES + at;
-                2 * at + 1 + usize::from(row[usize::from(self.features[node])] >= self.cuts[node])
-            })
-        };
-        let trees = self.paths.len() / LEAVES;
-        (0..trees)
-            .map(|tree| rows.iter().map(|row| walk(tree, row)).collect::<std::collections::BTreeSet<_>>().len())
-            .sum()
+    /// The same, but of the first trees alone where those find the row usual: the first group a mean path of at least `usual[0]`,
+    /// the first two together at least `usual[1]`, or the first few at least `usual[2]`.
+    pub(crate) fn glance(&self, row: Row, usual: [f64; 3]) -> f64 {
+        let (mut sum, mut path) = (0, 0.0);
+        for (number, group) in self.trees.chunks_exact(GROUP).enumerate() {
+            sum += walk(group, row);
+            path = f64::from(sum) / (STEPS * (LANES * (number + 1)) as f64);
+            if path >= usual[number.min(2)] {
+                break;
+            }
+        }
+        path
     }
 }
 
+/// The sum of the path lengths of a row in a group of trees, which are walked side by side.
+fn walk(group: &[u8], row: Row) -> u32 {
+    let Some(group) = group.first_chunk::<GROUP>() else { return 0 };
+    let mut at = [1_usize; LANES];
+    for _ in 0..DEPTH {
+        for (lane, at) in at.iter_mut().enumerate() {
+            // The masks change nothing; they spare the check of the index.
+            let node = lane * TREE + (*at & (LEAVES - 1));
+            let byte = (row >> (group[node] & 63)) as u8;
+            *at = 2 * *at + usize::from(byte >= group[CUTS + node]);
+        }
+    }
+    at.iter().enumerate().map(|(lane, at)| u32::from(group[lane * TREE + PATHS + (at & (LEAVES - 1))])).sum()
+}
+
 struct Grower<'a> {
-    rows: &'a [Row],
     margins: [u8; FEATURES],
     random: &'a mut Random,
-    features: &'a mut [u8],
-    cuts: &'a mut [u8],
-    paths: &'a mut [u8],
+    tree: &'a mut [u8],
+    /// Path lengths of the deepest leaves, by how many rows reach one.
+    deepest: &'a [u8],
 }
 
 impl Grower<'_> {
     /// Grows the subtree at `node` for the rows that reach it.
-    fn grow(&mut self, node: usize, depth: usize, members: &mut [u32]) {
+    fn grow(&mut self, node: usize, depth: u32, members: &mut [Row]) {
         if depth == DEPTH {
-            self.paths[node - NODES] = steps(depth as f64 + mean_path(members.len()));
+            self.tree[PATHS + node - LEAVES] = self.deepest[members.len()];
             return;
         }
         if members.len() <= 1 {
-            self.seal(node, depth, steps(depth as f64));
+            // All leaves below it get the same path.
+            let below = LEAVES >> depth;
+            let first = PATHS + node * below - LEAVES;
+            self.tree[first..first + below].fill(steps(f64::from(depth)));
             return;
         }
         let feature = self.random.below(FEATURES);
-        let byte = |member: &u32| self.rows[*member as usize][feature];
-        let (low, high) =
-            members.iter().fold((u8::MAX, 0), |(low, high), member| (low.min(byte(member)), high.max(byte(member))));
+        let shift = 8 * feature;
+        let (low, high) = members.iter().fold((u8::MAX, 0), |(low, high), member| {
+            let byte = (member >> shift) as u8;
+            (low.min(byte), high.max(byte))
+        });
         let low = low.saturating_sub(self.margins[feature]);
         let high = high.saturating_add(self.margins[feature].max(1));
         let cut = low + 1 + self.random.below(usize::from(high - low)) as u8;
-        self.features[node] = feature as u8;
-        self.cuts[node] = cut;
+        self.tree[node] = shift as u8;
+        self.tree[CUTS + node] = cut;
         let mut left = 0;
         for i in 0..members.len() {
-            if self.rows[members[i] as usize][feature] < cut {
-                members.swap(left, i);
-                left += 1;
-            }
+            // Without a branch, which would be wrong half of the time.
+            let goes_left = ((members[i] >> shift) as u8) < cut;
+            members.swap(i, left);
+            left += usize::from(goes_left);
         }
         let (left, right) = members.split_at_mut(left);
-        self.grow(2 * node + 1, depth + 1, left);
-        self.grow(2 * node + 2, depth + 1, right);
-    }
-
-    /// Gives all leaves below `node` the same path.
-    fn seal(&mut self, node: usize, depth: usize, path: u8) {
-        if depth == DEPTH {
-            self.paths[node - NODES] = path;
-            return;
-        }
-        self.seal(2 * node + 1, depth + 1, path);
-        self.seal(2 * node + 2, depth + 1, path);
+        self.grow(2 * node, depth + 1, left);
+        self.grow(2 * node + 1, depth + 1, right);
     }
 }
 
@@ -208,11 +188,25 @@ fn mean_path(count: usize) -> f64 {
 mod tests {
     use super::*;
     use foreshock_detector::testkit::Noise;
+    use std::collections::BTreeSet;
+
+    fn row(bytes: [u8; FEATURES]) -> Row {
+        bytes.iter().rev().fold(0, |row, byte| row << 8 | u64::from(*byte))
+    }
 
     fn cloud(count: usize) -> Vec<Row> {
         let mut noise = Noise::new(5);
         let mut byte = || (128.0 + 20.0 * noise.normal()).clamp(0.0, 255.0) as u8;
-        (0..count).map(|_| [byte(), byte(), byte(), byte(), byte(), 0, 0, 0]).collect()
+        (0..count).map(|_| row([byte(), byte(), byte(), byte(), byte()])).collect()
+    }
+
+    /// How many different leaves the rows fall into, over all trees: 1 a tree if it never splits them.
+    fn leaves_used(forest: &Forest, rows: &[Row]) -> usize {
+        let leaf = |tree: &[u8], row: Row| {
+            (0..DEPTH).fold(1, |at, _| 2 * at + usize::from((row >> tree[at]) as u8 >= tree[CUTS + at]))
+        };
+        let leaves = |tree| rows.iter().map(|row| leaf(tree, *row)).collect::<BTreeSet<_>>().len();
+        forest.trees.chunks_exact(TREE).map(leaves).sum()
     }
 
     /// Trees must really split: a forest whose trees keep all rows in one leaf gives every row the same score.
@@ -221,10 +215,10 @@ mod tests {
         let rows = cloud(500);
         let forest = Forest::grow(&rows, 64, 256, [12; FEATURES], &mut Random(1));
         assert!(forest.is_whole());
-        assert!(forest.leaves_used(&rows) > 64 * 16, "{} leaves", forest.leaves_used(&rows));
-        let mut normal: Vec<f64> = rows.iter().map(|row| forest.path(row)).collect();
+        assert!(leaves_used(&forest, &rows) > 64 * 16, "{} leaves", leaves_used(&forest, &rows));
+        let mut normal: Vec<f64> = rows.iter().map(|row| forest.path(*row)).collect();
         normal.sort_by(f64::total_cmp);
-        let outlier = forest.path(&[250, 250, 128, 128, 250, 0, 0, 0]);
+        let outlier = forest.path(row([250, 250, 128, 128, 250]));
         assert!(outlier < normal[0] - 1.0, "outlier {outlier}, shortest normal path {}", normal[0]);
         assert!(normal[250] - outlier > 3.0, "outlier {outlier}, median {}", normal[250]);
     }
@@ -232,11 +226,11 @@ mod tests {
     /// Equal rows must not break the growing, and what differs from them must stand out.
     #[test]
     fn equal_rows_are_no_trouble() {
-        let rows = vec![[128, 128, 128, 128, 128, 0, 0, 0]; 100];
+        let rows = vec![row([128; FEATURES]); 100];
         let forest = Forest::grow(&rows, 64, 256, [32; FEATURES], &mut Random(2));
-        let same = forest.path(&rows[0]);
-        assert!(same > forest.path(&[220, 128, 128, 128, 128, 0, 0, 0]) + 3.0);
-        assert!(Forest::grow(&[], 64, 256, [1; FEATURES], &mut Random(2)).path(&rows[0]) >= 0.0);
+        let same = forest.path(rows[0]);
+        assert!(same > forest.path(row([220, 128, 128, 128, 128])) + 3.0);
+        assert!(Forest::grow(&[], 64, 256, [1; FEATURES], &mut Random(2)).path(rows[0]) >= 0.0);
     }
 
     /// The same seed must give the same forest, another one another.
@@ -246,5 +240,24 @@ mod tests {
         let grow = |seed| Forest::grow(&rows, 16, 64, [8; FEATURES], &mut Random(seed));
         assert_eq!(grow(3), grow(3));
         assert_ne!(grow(3), grow(4));
+    }
+
+    /// A glance may end early only for what all trees find usual too: what is odd must be walked to the end.
+    #[test]
+    fn a_glance_ends_early_for_usual_rows_alone() {
+        let rows = cloud(500);
+        let forest = Forest::grow(&rows, 64, 128, [12; FEATURES], &mut Random(1));
+        let median = forest.path(row([128; FEATURES]));
+        let usual = [median, median - 0.5, median - 1.0];
+        let odd = row([250, 250, 128, 128, 250]);
+        assert_eq!(forest.glance(odd, usual), forest.path(odd));
+        let early: Vec<f64> = rows
+            .iter()
+            .filter(|row| forest.glance(**row, usual) != forest.path(**row))
+            .map(|row| forest.path(*row))
+            .collect();
+        assert!(early.len() > 200, "{} of 500", early.len());
+        let shortest = early.iter().copied().fold(median, f64::min);
+        assert!(shortest > median - 3.0, "{shortest}, median {median}");
     }
 }

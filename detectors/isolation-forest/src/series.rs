@@ -7,7 +7,8 @@ use crate::{
 };
 use foreshock_detector::{
     Kind,
-    math::{log1p, log10, sqrt},
+    math::{log1p, log10, sqrt, trunc},
+    packed,
     stats::{Habit, Streak, Tail, noise_floor},
 };
 use serde::{Deserialize, Serialize};
@@ -19,23 +20,37 @@ const LARGEST: f64 = 1e30;
 const LEAST_SPREAD: f64 = 0.3;
 /// Of a series that is odd, only every so many windows are learned.
 const ODD_LEARNING: u32 = 8;
+/// Rows that the usual path lengths are learned from, about; more say little more.
+const GAUGED_ROWS: usize = 256;
+/// Distances, as shares of where the tail begins, below which a row is usual: by the first trees alone, and by more of them, which
+/// err less.
+const USUAL: [f64; 3] = [0.0, 0.25, 0.5];
 
-/// All that is known of one series: the forest (12 KB with 64 trees) and 4 bytes a kept window.
+/// All that is known of one series: the forest (6 KB with 32 trees) and 4 bytes a kept window.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Model {
-    values: VecDeque<f32>,
+    recent: Recent,
     usual_count: f64,
     whole: bool,
     learned: u32,
     /// Windows learned since the forest was grown.
     since_grown: u32,
     grown: u32,
-    forest: Forest,
-    scale: Scale,
     /// Median and spread of the training rows' path lengths.
     path: (f64, f64),
     tail: Tail,
     pub(crate) streak: Streak,
+    scale: Scale,
+    forest: Forest,
+    #[serde(with = "packed::floats")]
+    values: VecDeque<f32>,
+}
+
+/// The newest values, the newest last; also the end of what is kept, but at hand.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+struct Recent {
+    values: [f32; ROLLING],
+    known: u8,
 }
 
 /// What the model thinks of one window.
@@ -48,6 +63,8 @@ pub(crate) struct Opinion {
     pub(crate) usual: (f64, f64),
     /// The feature that sets it apart most.
     pub(crate) telling: &'static str,
+    /// How far its path is from the usual one.
+    distance: f64,
 }
 
 impl Model {
@@ -57,9 +74,8 @@ impl Model {
 
     /// Whether the forest should be grown (again) now.
     pub(crate) fn is_due(&self, config: &Config) -> bool {
-        let rows = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
         if self.grown == 0 {
-            return rows >= config.minimum_samples;
+            return self.values.len() >= config.minimum_samples as usize;
         }
         // Young forests are replaced sooner: at twice the windows they were grown on.
         self.since_grown >= config.retrain_every.min(self.learned / 2)
@@ -69,8 +85,9 @@ impl Model {
     pub(crate) fn train(&mut self, config: &Config, kind: Kind, step: f64, seed: u64) {
         let values = self.values.make_contiguous();
         let floor = floor(kind, values, self.usual_count, self.whole, step);
-        let rows: Vec<[f64; FEATURES]> = (ROLLING.min(values.len())..values.len())
-            .map(|i| features(&values[..i], f64::from(values[i]), floor))
+        let rows: Vec<[f64; FEATURES]> = values
+            .windows(ROLLING + 1)
+            .map(|seen| features(&seen[..ROLLING], f64::from(seen[ROLLING]), floor))
             .collect();
         let (scale, margins) = Scale::learn(&rows, floor);
         let bytes: Vec<Row> = rows.iter().map(|row| scale.quantise(row)).collect();
@@ -78,9 +95,10 @@ impl Model {
         self.forest = Forest::grow(&bytes, config.trees as usize, config.sample as usize, margins, &mut random);
         self.scale = scale;
 
-        let paths: Vec<f64> = bytes.iter().map(|row| self.forest.path(row)).collect();
+        let every = (bytes.len() / GAUGED_ROWS).max(1);
+        let paths: Vec<f64> = bytes.iter().step_by(every).map(|row| self.forest.path(*row)).collect();
         let mut sorted = paths.clone();
-        sorted.sort_by(f64::total_cmp);
+        sorted.sort_unstable_by(f64::total_cmp);
         let at =
             |share: f64| sorted.get((share * sorted.len().saturating_sub(1) as f64) as usize).copied().unwrap_or(0.0);
         // Shortest paths first: the share taken for anomalous is left out of what is normal.
@@ -88,8 +106,8 @@ impl Model {
         self.path = (at(0.5), (at(0.5) - at(0.16)).max(LEAST_SPREAD));
         if self.grown == 0 {
             self.tail = Tail::default();
-            for (path, row) in paths.iter().zip(&rows).filter(|(path, _)| **path >= least) {
-                self.tail.learn(self.distance(*path, row), 1.0);
+            for (path, row) in paths.iter().zip(rows.iter().step_by(every)).filter(|(path, _)| **path >= least) {
+                self.tail.learn(self.distance(*path, self.scale.beyond(row)), 1.0);
             }
         }
         self.grown = self.grown.saturating_add(1);
@@ -102,61 +120,65 @@ impl Model {
             return None;
         }
         let value = value.clamp(-LARGEST, LARGEST);
-        let before: Vec<f32> = self.last();
-        let floor = floor(kind, &before, count, self.whole, step);
-        let seen = features(&before, value, floor);
-        let path = self.forest.path(&self.scale.quantise(&seen));
+        let before = self.recent.values();
+        let floor = floor(kind, before, count, self.whole, step);
+        let seen = features(before, value, floor);
+        let beyond = self.scale.beyond(&seen);
+        // Paths that long are usual; what lies beyond all that was seen is looked at closely.
+        let usual = match beyond > 0.0 {
+            true => [f64::INFINITY; 3],
+            false => USUAL.map(|share| self.path.0 - share * self.tail.begin() * self.path.1),
+        };
+        let path = self.forest.glance(self.scale.quantise(&seen), usual);
+        let distance = self.distance(path, beyond);
         let expected = seen[2];
         // What counting noise explains is not odd, however rare it was so far.
         let outside = (self.scale.usual.0 - value).max(value - self.scale.usual.1);
         let off = (value - expected).abs().max(outside);
         let damping = (off / (4.0 * floor)).min(1.0);
-        let most = log10(f64::from(self.learned) + 1.0) + 4.0;
-        let score = (damping * self.tail.surprise(self.distance(path, &seen))).min(most).clamp(0.0, 16.0);
-        let telling = if score >= 2.0 { self.telling(&seen, path) } else { NAMES[0] };
-        Some(Opinion { score, expected, usual: self.scale.usual, telling })
+        let mut score = (damping * self.tail.surprise(distance)).clamp(0.0, 16.0);
+        if score > 4.0 {
+            score = score.min(log10(f64::from(self.learned) + 1.0) + 4.0);
+        }
+        let telling = if score >= 2.0 { self.telling(&seen) } else { NAMES[0] };
+        Some(Opinion { score, expected, usual: self.scale.usual, telling, distance })
     }
 
-    /// Learns a window after it was judged.
-    pub(crate) fn learn(&mut self, config: &Config, kind: Kind, value: f64, count: f64, step: f64) {
-        if self.forest.is_whole() {
-            let before = self.last();
-            let floor = floor(kind, &before, count, self.whole, step);
-            let seen = features(&before, value.clamp(-LARGEST, LARGEST), floor);
-            let path = self.forest.path(&self.scale.quantise(&seen));
+    /// Learns a window and the opinion on it.
+    pub(crate) fn learn(&mut self, config: &Config, value: f64, count: f64, opinion: Option<&Opinion>) {
+        if let Some(opinion) = opinion {
             let trust = if self.streak.odd() > 2 { 0.01 } else { 1.0 };
-            self.tail.learn(self.distance(path, &seen), trust);
+            self.tail.learn(opinion.distance, trust);
         }
         if self.streak.is_told() && !self.streak.odd().is_multiple_of(ODD_LEARNING) {
             return;
         }
         self.learned = self.learned.saturating_add(1);
         self.since_grown = self.since_grown.saturating_add(1);
-        self.whole &= value == value.trunc();
+        self.whole &= value == trunc(value);
         self.usual_count += (count - self.usual_count) / f64::from(self.learned.min(360));
         while self.values.len() >= config.training_window as usize {
             self.values.pop_front();
         }
-        self.values.push_back(value.clamp(-LARGEST, LARGEST) as f32);
+        let value = value.clamp(-LARGEST, LARGEST) as f32;
+        self.values.push_back(value);
+        self.recent.push(value);
     }
 
-    /// By how many spreads the path of a row is shorter than the median. Paths can't get shorter than to the edge of what was
-    /// seen, so what lies far beyond is stretched.
-    fn distance(&self, path: f64, row: &[f64; FEATURES]) -> f64 {
-        (self.path.0 - path) / self.path.1 * (1.0 + log1p(self.scale.beyond(row)))
-    }
-
-    fn last(&self) -> Vec<f32> {
-        self.values.range(self.values.len().saturating_sub(ROLLING)..).copied().collect()
+    /// By how many spreads a path is shorter than the median. Paths can't get shorter than to the edge of what was seen, so what
+    /// lies far beyond is stretched.
+    fn distance(&self, path: f64, beyond: f64) -> f64 {
+        let stretch = if beyond > 0.0 { 1.0 + log1p(beyond) } else { 1.0 };
+        (self.path.0 - path) / self.path.1 * stretch
     }
 
     /// The feature that makes the path longest when it takes its median.
-    fn telling(&self, seen: &[f64; FEATURES], path: f64) -> &'static str {
-        let mut best = (path, 0);
+    fn telling(&self, seen: &[f64; FEATURES]) -> &'static str {
+        let mut best = (self.forest.path(self.scale.quantise(seen)), 0);
         for feature in 0..FEATURES {
             let mut other = *seen;
             other[feature] = self.scale.medians[feature];
-            let longer = self.forest.path(&self.scale.quantise(&other));
+            let longer = self.forest.path(self.scale.quantise(&other));
             if longer > best.0 {
                 best = (longer, feature);
             }
@@ -165,11 +187,27 @@ impl Model {
     }
 }
 
+impl Recent {
+    fn values(&self) -> &[f32] {
+        &self.values[ROLLING - usize::from(self.known).min(ROLLING)..]
+    }
+
+    fn push(&mut self, value: f32) {
+        self.values.copy_within(1.., 0);
+        self.values[ROLLING - 1] = value;
+        self.known = (self.known + 1).min(ROLLING as u8);
+    }
+}
+
 /// The smallest movement that matters around the recent values.
 fn floor(kind: Kind, values: &[f32], count: f64, whole: bool, step: f64) -> f64 {
     let n = values.len().max(1) as f64;
-    let level = values.iter().map(|&value| f64::from(value)).sum::<f64>() / n;
-    let magnitude = values.iter().map(|&value| f64::from(value.abs())).sum::<f64>() / n;
+    let (mut level, mut magnitude) = (0.0, 0.0);
+    for value in values {
+        level += f64::from(*value);
+        magnitude += f64::from(value.abs());
+    }
+    (level, magnitude) = (level / n, magnitude / n);
     let few = sqrt(1.0 + 4.0 / n);
     few * noise_floor(kind, &Habit { level, magnitude, range: 0.0, whole, count }, step)
 }

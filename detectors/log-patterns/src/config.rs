@@ -1,6 +1,6 @@
 //! Owns what a user can set.
 
-use foreshock_detector::Fault;
+use foreshock_detector::{Fault, alarm_ranges, in_range};
 use serde::Deserialize;
 
 /// JSON Schema of [`Config`].
@@ -64,19 +64,11 @@ impl Config {
     /// Checks what the schema states, for callers that did not.
     pub(crate) fn check(&self) -> Result<(), Fault> {
         let windows = 10..=100_000;
-        let problem = if !(2.0..=15.0).contains(&self.threshold) {
-            "threshold must be 2 to 15"
-        } else if !(1..=100).contains(&self.persistence) || self.refractory > 10_000 {
-            "persistence must be 1 to 100 and refractory at most 10,000"
-        } else if !windows.contains(&self.warmup_windows) || !windows.contains(&self.min_windows) {
-            "warmup_windows and min_windows must be 10 to 100,000"
-        } else if !(2..=100_000).contains(&self.novel_windows) {
-            "novel_windows must be 2 to 100,000"
-        } else if !(2..=64).contains(&self.burst) {
-            "burst must be 2 to 64"
-        } else {
-            return Ok(());
-        };
-        Err(Fault::BadConfig(problem.to_owned()))
+        let known = windows.contains(&self.warmup_windows) && windows.contains(&self.min_windows);
+        in_range(alarm_ranges(self.threshold, self.persistence, self.refractory).into_iter().chain([
+            (known, "warmup_windows and min_windows must be 10 to 100,000"),
+            ((2..=100_000).contains(&self.novel_windows), "novel_windows must be 2 to 100,000"),
+            ((2..=64).contains(&self.burst), "burst must be 2 to 64"),
+        ]))
     }
 }

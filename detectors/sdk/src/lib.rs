@@ -72,8 +72,11 @@
 //! # }
 //! ```
 
+pub mod benchkit;
 pub mod log;
 mod model;
+pub mod packed;
+mod ranges;
 #[cfg(feature = "schema")]
 mod schema;
 mod series_map;
@@ -89,6 +92,7 @@ pub mod glue;
 
 pub use libm as math;
 pub use model::{About, Fault, Setup, State};
+pub use ranges::{Range, alarm_ranges, in_range};
 #[cfg(feature = "schema")]
 pub use schema::config_schema;
 pub use series_map::SeriesMap;

@@ -2,7 +2,7 @@
 
 use crate::window::{Series, Window};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One value of `M` for each open series, found by id, in ascending order of the id.
 ///
@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 /// waiting together; further ones are left out until others close.
 #[derive(Clone, Debug)]
 pub struct SeriesMap<M> {
-    open: BTreeMap<u32, (Series, M)>,
+    /// Ascending by id.
+    open: Vec<(Series, M)>,
+    /// Where the next row probably is: rows come in ascending order of the id, so a search is seldom needed.
+    next: usize,
     waiting: BTreeMap<u64, M>,
     limit: usize,
 }
@@ -20,7 +23,7 @@ impl<M> SeriesMap<M> {
     /// An empty map for at most `limit` series.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { open: BTreeMap::new(), waiting: BTreeMap::new(), limit }
+        Self { open: Vec::new(), next: 0, waiting: BTreeMap::new(), limit }
     }
 
     /// The same map for at most `limit` series, for one that was restored. What waits beyond it is dropped.
@@ -34,40 +37,66 @@ impl<M> SeriesMap<M> {
     /// Forgets the series that the window closes and adds those it opens: with what was learned of them before a restart, if
     /// anything, else with what `fresh` makes. A known series with a new description keeps its value, unless its kind changed.
     pub fn follow(&mut self, window: &Window, mut fresh: impl FnMut(&Series) -> M) {
-        for id in &window.closed {
-            self.open.remove(id);
+        self.next = 0;
+        if !window.closed.is_empty() {
+            let closed: BTreeSet<u32> = window.closed.iter().copied().collect();
+            self.open.retain(|(series, _)| !closed.contains(&series.id));
         }
         for series in &window.opened {
-            let known = self.open.remove(&series.id).filter(|(before, _)| before.kind == series.kind);
-            let value = match known {
-                Some((_, value)) => value,
-                None => match self.waiting.remove(&series.fingerprint()) {
-                    Some(value) => value,
-                    None if self.open.len() + self.waiting.len() >= self.limit
-                        && self.waiting.pop_first().is_none() =>
-                    {
-                        continue;
-                    }
-                    None => fresh(series),
+            let at = self.search(series.id);
+            match at {
+                Ok(at) if self.open[at].0.kind == series.kind => self.open[at].0 = series.clone(),
+                Ok(at) => match self.found(series, &mut fresh, 1) {
+                    Some(value) => self.open[at] = (series.clone(), value),
+                    None => drop(self.open.remove(at)),
                 },
-            };
-            self.open.insert(series.id, (series.clone(), value));
+                Err(at) => {
+                    if let Some(value) = self.found(series, &mut fresh, 0) {
+                        self.open.insert(at, (series.clone(), value));
+                    }
+                }
+            }
         }
     }
 
-    /// An open series and its value.
+    /// What was learned of a series before a restart, or what `fresh` makes; `None` where there is no room. `leaving` of the open
+    /// series make room.
+    fn found(&mut self, series: &Series, fresh: &mut impl FnMut(&Series) -> M, leaving: usize) -> Option<M> {
+        if let Some(value) = self.waiting.remove(&series.fingerprint()) {
+            return Some(value);
+        }
+        let full = self.open.len() - leaving + self.waiting.len() >= self.limit;
+        if full && self.waiting.pop_first().is_none() {
+            return None;
+        }
+        Some(fresh(series))
+    }
+
+    fn search(&self, id: u32) -> Result<usize, usize> {
+        match self.open.last() {
+            Some((last, _)) if last.id < id => Err(self.open.len()),
+            _ => self.open.binary_search_by_key(&id, |(series, _)| series.id),
+        }
+    }
+
+    /// An open series and its value. Takes no search where ids are asked for in ascending order, without gaps.
     pub fn get_mut(&mut self, id: u32) -> Option<(&Series, &mut M)> {
-        self.open.get_mut(&id).map(|(series, value)| (&*series, value))
+        let at = match self.open.get(self.next) {
+            Some((series, _)) if series.id == id => self.next,
+            _ => self.search(id).ok()?,
+        };
+        self.next = at + 1;
+        self.open.get_mut(at).map(|(series, value)| (&*series, value))
     }
 
     /// All open series and their values.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &Series, &mut M)> {
-        self.open.iter_mut().map(|(id, (series, value))| (*id, &*series, value))
+        self.open.iter_mut().map(|(series, value)| (series.id, &*series, value))
     }
 
     /// The values of all series, open ones first, then those that wait for their series to be opened.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut M> {
-        self.open.values_mut().map(|(_, value)| value).chain(self.waiting.values_mut())
+        self.open.iter_mut().map(|(_, value)| value).chain(self.waiting.values_mut())
     }
 
     /// How many series are open.
@@ -87,7 +116,7 @@ impl<M: Serialize> Serialize for SeriesMap<M> {
     /// A map from hash to value, in the order of the hashes.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut all: BTreeMap<u64, &M> = self.waiting.iter().map(|(key, value)| (*key, value)).collect();
-        all.extend(self.open.values().rev().map(|(series, value)| (series.fingerprint(), value)));
+        all.extend(self.open.iter().rev().map(|(series, value)| (series.fingerprint(), value)));
         all.serialize(serializer)
     }
 }
@@ -95,7 +124,7 @@ impl<M: Serialize> Serialize for SeriesMap<M> {
 impl<'de, M: Deserialize<'de>> Deserialize<'de> for SeriesMap<M> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let waiting = BTreeMap::deserialize(deserializer)?;
-        Ok(Self { open: BTreeMap::new(), limit: waiting.len(), waiting })
+        Ok(Self { open: Vec::new(), next: 0, limit: waiting.len(), waiting })
     }
 }
 

@@ -33,6 +33,12 @@ impl Tail {
         Self { threshold: 2.2, excess: 0.45, ..FIRST }
     }
 
+    /// Where the tail begins: the residual that a normal one exceeds in two of a hundred cases.
+    #[must_use]
+    pub fn begin(&self) -> f64 {
+        f64::from(self.threshold)
+    }
+
     /// `-log10` of the probability that a normal residual is at least `z`; 0 for a `z` on the other side.
     #[must_use]
     pub fn surprise(&self, z: f64) -> f64 {
