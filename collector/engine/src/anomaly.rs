@@ -25,7 +25,7 @@ use crate::{
 use matter::{MatterSettings, improves, tells_time};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 use track::{Lane, Reading, Step, Track, Voice};
@@ -161,26 +161,13 @@ impl Anomalies {
             let key = series_key(series, None);
             service.series.insert(series.id, Known { series: Arc::clone(series), key });
         }
-        let mut spoke = BTreeMap::new();
         for (row, id) in window.ids.iter().enumerate().take(window.rows()) {
-            let Some(known) = service.series.get(id) else {
-                continue;
-            };
-            service.volumes.observe(&known.series, known.key, window, row, settings.volume_windows);
-            spoke.insert(known.key, (*id, window.values[row]));
+            if let Some(known) = service.series.get(id) {
+                service.volumes.observe(&known.series, known.key, window, row, settings.volume_windows);
+            }
         }
 
         let mut voices = service.voices(&settings, closed, facts, verdicts);
-        let mut scores: BTreeMap<u64, f64> = BTreeMap::new();
-        for (_, verdict) in verdicts {
-            for (id, score) in verdict.scores.iter().filter(|(_, score)| score.is_finite()) {
-                let Some(known) = service.series.get(id) else {
-                    continue;
-                };
-                let largest = scores.entry(known.key).or_insert(*score);
-                *largest = largest.max(*score);
-            }
-        }
         for ((key, lane), (series, _)) in &voices {
             if service.tracks.contains_key(&(*key, *lane)) {
                 continue;
@@ -191,6 +178,7 @@ impl Anomalies {
             }
             service.tracks.insert((*key, *lane), Track::new(Arc::clone(series), *lane, window.start));
         }
+        let (spoke, scores) = service.readings(closed, verdicts);
         service.tracks.retain(|(key, lane), track| {
             let step = if *lane == Lane::Quality {
                 track.fade(&settings, closed)
@@ -200,7 +188,7 @@ impl Anomalies {
                     &settings,
                     Reading {
                         closed,
-                        spoke: silence_is_zero || spoke.contains_key(key),
+                        spoke: silence_is_zero || spoke.contains(key),
                         score: scores.get(key).copied(),
                         voices: voices.remove(&(*key, *lane)).map(|(_, voices)| voices).unwrap_or_default(),
                     },
@@ -296,6 +284,28 @@ impl Anomalies {
 type Voices = BTreeMap<(u64, Lane), (Arc<Series>, Vec<Voice>)>;
 
 impl Service {
+    /// Of the series in hand, which are few in calm times: those that spoke in this window, and the largest score of each.
+    fn readings(
+        &self,
+        closed: &ClosedWindow,
+        verdicts: &[(Arc<Detector>, Verdict)],
+    ) -> (BTreeSet<u64>, BTreeMap<u64, f64>) {
+        let (mut spoke, mut scores) = (BTreeSet::new(), BTreeMap::new());
+        let in_hand: BTreeSet<u64> = self.tracks.keys().map(|(key, _)| *key).collect();
+        if in_hand.is_empty() {
+            return (spoke, scores);
+        }
+        let key_of = |id: &u32| self.series.get(id).map(|known| known.key).filter(|key| in_hand.contains(key));
+        spoke.extend(closed.window.ids.iter().take(closed.window.rows()).filter_map(key_of));
+        for (id, score) in verdicts.iter().flat_map(|(_, verdict)| &verdict.scores) {
+            if let Some(key) = key_of(id).filter(|_| score.is_finite()) {
+                let largest = scores.entry(key).or_insert(*score);
+                *largest = largest.max(*score);
+            }
+        }
+        (spoke, scores)
+    }
+
     /// What the detectors say, by series and lane, without what rests on too little.
     fn voices(
         &self,
@@ -348,7 +358,8 @@ impl Service {
             }
             for (id, score) in &verdict.scores {
                 let high = score.is_finite() && *score >= settings.open_score;
-                let Some(known) = self.series.get(id).filter(|known| high && !tells_time(&known.series)) else {
+                let known = if high { self.series.get(id) } else { None };
+                let Some(known) = known.filter(|known| !tells_time(&known.series)) else {
                     continue;
                 };
                 let entry = (known.key, Lane::Deviation);

@@ -2,12 +2,16 @@
 
 use super::{
     family::{Family, Owner, Shape, Statistic, Value, WindowBuilder},
-    quality::{ALIVE_WINDOWS, Notes},
+    quality::{ALIVE_WINDOWS, Cardinality, Notes},
     service::{OpenWindow, Service, Shared},
     stream::{Growth, Levels, Part, Reading, SpreadPart},
 };
 use crate::{facts::WindowFacts, quality::QualityNote, time::UnixNanos, window::ClosedWindow};
-use std::{mem, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    sync::Arc,
+};
 
 /// A closed window with all that belongs to it.
 #[derive(Debug)]
@@ -204,33 +208,49 @@ impl Service {
         }
         // A label set may come and go, such as that of a rare error; silence is told of a metric as a whole, and once.
         let speaks = |family: &Family| family.rows.iter().any(|row| row.watch.speaks(index));
-        let mut heard: std::collections::BTreeSet<Arc<str>> =
-            self.families.iter().filter(|(_, family)| speaks(family)).map(|(_, f)| Arc::clone(&f.key.name)).collect();
+        let mut heard = Names::default();
+        for (_, family) in self.families.iter() {
+            if !heard.has_just_seen(&family.key.name) && speaks(family) {
+                heard.insert(&family.key.name);
+            }
+        }
+        let (mut alive_name, mut alive_streams) = (None, 0);
         for (slot, family) in self.families.iter_mut() {
             let Sum { alive, going_on, .. } = sums[slot.index as usize];
+            let name = &family.key.name;
             for row in &mut family.rows {
                 let Some(series) = &row.series else { continue };
                 if going_on == 0 {
                     // All of its streams ended or were evicted, so silence is no wonder.
                     row.watch.end();
                 }
-                if row.watch.judge(series, heard.contains(&family.key.name), &mut notes) {
-                    heard.insert(Arc::clone(&family.key.name));
+                let is_heard = !row.watch.has_spoken(index) && heard.contains(name);
+                if row.watch.judge(series, is_heard, &mut notes) {
+                    heard.insert(name);
                 }
             }
             if alive > 0 {
-                match self.cardinality.get_mut(&family.key.name) {
-                    Some(cardinality) => cardinality.now += alive,
-                    None => self.cardinality.entry(Arc::clone(&family.key.name)).or_default().now = alive,
+                if !alive_name.as_ref().is_some_and(|known| Arc::ptr_eq(known, name)) {
+                    add_alive(
+                        &mut self.cardinality,
+                        alive_name.replace(Arc::clone(name)),
+                        mem::take(&mut alive_streams),
+                    );
                 }
+                alive_streams += alive;
             }
         }
+        add_alive(&mut self.cardinality, alive_name, alive_streams);
         // One series speaks for its metric: the first that has a number.
-        let mut told = std::collections::BTreeSet::new();
+        let mut told = Names::default();
         for (_, family) in self.families.iter() {
+            let name = &family.key.name;
+            if told.has_just_seen(name) {
+                continue;
+            }
             let Some(series) = family.rows.iter().find_map(|row| row.series.as_ref()) else { continue };
-            if told.insert(Arc::clone(&family.key.name))
-                && let Some(cardinality) = self.cardinality.get_mut(&family.key.name)
+            if told.insert(name)
+                && let Some(cardinality) = self.cardinality.get_mut(name)
             {
                 cardinality.judge(&family.key, series, &mut notes);
             }
@@ -239,5 +259,35 @@ impl Service {
         let notes = notes.notes;
         self.cardinality.retain(|name, _| told.contains(name));
         notes
+    }
+}
+
+/// Names of metrics. The families of a metric mostly stand side by side and share one name, so that a look at the newest one
+/// spares most searches.
+#[derive(Default)]
+struct Names {
+    names: BTreeSet<Arc<str>>,
+    newest: Option<Arc<str>>,
+}
+
+impl Names {
+    fn has_just_seen(&self, name: &Arc<str>) -> bool {
+        self.newest.as_ref().is_some_and(|newest| Arc::ptr_eq(newest, name))
+    }
+
+    fn contains(&self, name: &Arc<str>) -> bool {
+        self.has_just_seen(name) || self.names.contains(name)
+    }
+
+    /// Says whether it is new.
+    fn insert(&mut self, name: &Arc<str>) -> bool {
+        self.newest = Some(Arc::clone(name));
+        self.names.insert(Arc::clone(name))
+    }
+}
+
+fn add_alive(cardinality: &mut BTreeMap<Arc<str>, Cardinality>, name: Option<Arc<str>>, streams: u32) {
+    if let Some(name) = name {
+        cardinality.entry(name).or_default().now += streams;
     }
 }

@@ -261,12 +261,14 @@ fn possible_range(series: &Series) -> Option<(Option<f64>, Option<f64>)> {
     if !matches!(series.kind, SeriesKind::Gauge | SeriesKind::Quantile) {
         return None;
     }
-    let last_word = series.name.rsplit(['.', '_']).next().unwrap_or_default();
+    let last_word = || series.name.rsplit(['.', '_']).next().unwrap_or_default();
     match &*series.unit {
-        "1" | "" if matches!(last_word, "utilization" | "ratio") => Some((Some(0.0), Some(1.0))),
+        "1" | "" if matches!(last_word(), "utilization" | "ratio") => Some((Some(0.0), Some(1.0))),
         "%" => Some((Some(0.0), Some(100.0))),
         // A difference of times may have either sign.
-        "s" | "ms" | "us" | "ns" | "min" | "h" if !["offset", "skew", "drift", "delta", "lag"].contains(&last_word) => {
+        "s" | "ms" | "us" | "ns" | "min" | "h"
+            if !["offset", "skew", "drift", "delta", "lag"].contains(&last_word()) =>
+        {
             Some((Some(0.0), None))
         }
         "By" | "KiBy" | "MiBy" | "GiBy" | "By/s" | "bit/s" => Some((Some(0.0), None)),
