@@ -212,6 +212,7 @@ fn anomaly(service: &str, name: &str, kind: SeriesKind, start: UnixNanos, values
         forecast: None,
         start,
         last: start.plus(2 * STEP),
+        every_nanos: 60_000_000_000,
         end: None,
         sentence: String::new(),
         evidence: Vec::new(),

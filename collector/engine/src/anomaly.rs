@@ -4,9 +4,11 @@
 //! [`AnomalySettings::open_score`]. An anomaly opens when its series was odd in [`AnomalySettings::open_count`] of the last
 //! [`AnomalySettings::open_of`] windows in which it spoke, and ends after [`AnomalySettings::close_after`] windows in a row
 //! without a finding and below [`AnomalySettings::close_score`]. What several detectors say of the same series at the same time
-//! is one anomaly: the strongest speaks, the others are its evidence. Findings that rest on too little traffic are held
+//! is one anomaly: the strongest speaks, the others are its evidence. So is what several series of one metric say, see
+//! `family`. Findings that rest on too little traffic are held
 //! back, see `volume`, and so are those that do not matter in practice, see [`matter`].
 
+mod family;
 pub mod matter;
 mod track;
 pub mod units;
@@ -22,17 +24,18 @@ use crate::{
     verdict::{Detector, Finding, Severity, Verdict},
     window::{ClosedWindow, Series, SeriesKind, ServiceKey},
 };
+use family::{Families, TrackKey};
 use matter::{MatterSettings, improves, tells_time};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
-use track::{Lane, Reading, Step, Track, Voice};
-use volume::{Volumes, series_key};
+use track::{Lane, Reading, Said, Step, Track, Voice};
+use volume::{Volume, Volumes, series_key};
 
 /// Layout of the saved bytes.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// Series that one finding names besides the most telling one.
 const MAX_FURTHER: usize = 8;
 
@@ -64,6 +67,11 @@ pub struct AnomalySettings {
     pub volume_windows: usize,
     /// Calls or records in these windows below which findings are held back.
     pub volume_floor: f64,
+    /// A quantile that the sender made, of nobody knows how many values, is worth knowing and no more until it was odd in so
+    /// many windows in a row, 1 or more.
+    pub unknown_volume_windows: u32,
+    /// A series joins the anomaly of its metric if it begins to be odd within this time after the latest one, in nanoseconds.
+    pub family_nanos: u64,
     /// What a deviation must amount to.
     pub matter: MatterSettings,
     /// Odd series kept per service, pending and open. When full, further ones are left out and counted.
@@ -86,6 +94,8 @@ impl Default for AnomalySettings {
             update_every_nanos: 600 * SECOND,
             volume_windows: 10,
             volume_floor: 10.0,
+            unknown_volume_windows: 6,
+            family_nanos: 600 * SECOND,
             matter: MatterSettings::default(),
             max_tracks: 512,
         }
@@ -103,7 +113,8 @@ struct Known {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 struct Service {
     series: BTreeMap<u32, Known>,
-    tracks: BTreeMap<(u64, Lane), Track>,
+    tracks: BTreeMap<TrackKey, Track>,
+    families: Families,
     volumes: Volumes,
     resource: Arc<Vec<(Arc<str>, Arc<str>)>>,
     last_end: UnixNanos,
@@ -153,12 +164,12 @@ impl Anomalies {
             service.volumes.forget(&known.series, known.key);
             for lane in [Lane::Deviation, Lane::Forecast] {
                 if let Some(mut track) = service.tracks.remove(&(known.key, lane)) {
-                    steps.push(track.end(closed, Some("the series went away")));
+                    steps.push(((known.key, lane), track.end(closed, Some("the series went away"))));
                 }
             }
         }
         for series in &window.opened {
-            let key = series_key(series, None);
+            let key = series_key(series);
             service.series.insert(series.id, Known { series: Arc::clone(series), key });
         }
         for (row, id) in window.ids.iter().enumerate().take(window.rows()) {
@@ -167,6 +178,9 @@ impl Anomalies {
             }
         }
 
+        let values = window.ids.iter().zip(&window.values);
+        let rows = values.filter_map(|(id, value)| Some((&*service.series.get(id)?.series, *value)));
+        service.volumes.observe_answered(facts, window, rows, settings.volume_windows);
         let mut voices = service.voices(&settings, closed, facts, verdicts);
         for ((key, lane), (series, _)) in &voices {
             if service.tracks.contains_key(&(*key, *lane)) {
@@ -195,10 +209,10 @@ impl Anomalies {
                 )
             };
             let keep = matches!(step, Step::Keep(_));
-            steps.push(step);
+            steps.push(((*key, *lane), step));
             keep
         });
-        self.emit(window.end, steps);
+        service.tell(&settings, closed, steps, &mut self.outputs);
     }
 
     /// Takes what the data quality check says of a closed window: each note opens an anomaly at once, or keeps it open. May be
@@ -208,7 +222,7 @@ impl Anomalies {
         let service = self.services.entry(closed.service.clone()).or_default();
         let mut steps = Vec::new();
         for note in notes {
-            let key = (series_key(&note.series, None), Lane::Quality);
+            let key = (series_key(&note.series), Lane::Quality);
             if !service.tracks.contains_key(&key) && service.tracks.len() >= settings.max_tracks {
                 self.left_out += 1;
                 continue;
@@ -218,9 +232,9 @@ impl Anomalies {
                 .entry(key)
                 .or_insert_with(|| Track::new(Arc::clone(&note.series), Lane::Quality, closed.window.start));
             let voices = vec![quality_voice(note)];
-            steps.push(track.step(&settings, Reading { closed, spoke: true, score: None, voices }));
+            steps.push((key, track.step(&settings, Reading { closed, spoke: true, score: None, voices })));
         }
-        self.emit(closed.window.end, steps);
+        service.tell(&settings, closed, steps, &mut self.outputs);
     }
 
     /// The next thing to say.
@@ -238,14 +252,15 @@ impl Anomalies {
             resource: Arc::clone(&state.resource),
             window: crate::window::Window { start: state.last_end, end: state.last_end, ..Default::default() },
         };
-        let steps = state.tracks.values_mut().map(|track| track.end(&closed, Some("the service went away"))).collect();
-        self.emit(state.last_end, steps);
+        let end = |(key, track): (&TrackKey, &mut Track)| (*key, track.end(&closed, Some("the service went away")));
+        let steps = state.tracks.iter_mut().map(end).collect();
+        state.tell(&self.settings, &closed, steps, &mut self.outputs);
     }
 
     /// How many anomalies are open.
     #[must_use]
     pub fn open_count(&self) -> usize {
-        self.services.values().flat_map(|service| service.tracks.values()).filter(|track| track.is_open()).count()
+        self.services.values().map(|service| service.families.len()).sum()
     }
 
     /// How many odd series were left out because [`AnomalySettings::max_tracks`] were in hand.
@@ -268,15 +283,6 @@ impl Anomalies {
         let state = saved::decode(SCHEMA, bytes)?;
         self.services.insert(service.clone(), state);
         Ok(())
-    }
-
-    fn emit(&mut self, time: UnixNanos, steps: Vec<Step>) {
-        for step in steps {
-            let (Step::Keep(said) | Step::Drop(said)) = step;
-            if let Some((change, anomaly)) = said {
-                self.outputs.push_back(ShardOutput::Anomaly { change, time, anomaly: Arc::new(anomaly) });
-            }
-        }
     }
 }
 
@@ -306,6 +312,30 @@ impl Service {
         (spoke, scores)
     }
 
+    /// Puts together what the tracks say, and tells it.
+    fn tell(
+        &mut self,
+        settings: &AnomalySettings,
+        closed: &ClosedWindow,
+        steps: Vec<(TrackKey, Step)>,
+        outputs: &mut VecDeque<ShardOutput>,
+    ) {
+        let said: Vec<(TrackKey, Said)> = steps
+            .into_iter()
+            .filter_map(|(key, step)| {
+                let (Step::Keep(said) | Step::Drop(said)) = step;
+                Some((key, said?))
+            })
+            .collect();
+        if said.is_empty() {
+            return;
+        }
+        let time = closed.window.end;
+        for (change, anomaly) in self.families.hear(settings, closed, said) {
+            outputs.push_back(ShardOutput::Anomaly { change, time, anomaly: Arc::new(anomaly) });
+        }
+    }
+
     /// What the detectors say, by series and lane, without what rests on too little.
     fn voices(
         &self,
@@ -315,9 +345,9 @@ impl Service {
         verdicts: &[(Arc<Detector>, Verdict)],
     ) -> Voices {
         let window = &closed.window;
-        let enough = |known: &Known, expected| {
+        let volume = |known: &Known, expected| {
             let (series, key) = (&known.series, known.key);
-            self.volumes.enough(series, key, expected, window, settings.volume_windows, settings.volume_floor)
+            self.volumes.judge(series, key, expected, window, settings.volume_windows, settings.volume_floor)
         };
         let needed = settings.matter.needed_surprise(self.series.len());
         let is_open = |key, lane| self.tracks.get(&(key, lane)).is_some_and(Track::is_open);
@@ -329,7 +359,8 @@ impl Service {
                     continue;
                 };
                 let exempt = finding.forecast.is_some() || matches!(&*finding.kind, "new_log_pattern" | "missing_data");
-                if !finding.score.is_finite() || !(exempt || enough(known, finding.expected)) {
+                let volume = if exempt { Volume::Enough } else { volume(known, finding.expected) };
+                if !finding.score.is_finite() || volume == Volume::TooLittle {
                     continue;
                 }
                 let lane = if finding.forecast.is_some() { Lane::Forecast } else { Lane::Deviation };
@@ -354,6 +385,7 @@ impl Service {
                     // It keeps the anomaly open, and makes it no worse.
                     voice.severity = Severity::Info;
                 }
+                voice.uncertain = volume == Volume::Unknown;
                 entry.1.push(voice);
             }
             for (id, score) in &verdict.scores {
@@ -367,7 +399,7 @@ impl Service {
                     continue;
                 }
                 let said = voices.get(&entry).is_some_and(|(_, said)| said.iter().any(|v| v.detector == *detector));
-                if said || !enough(known, None) {
+                if said || volume(known, None) == Volume::TooLittle {
                     continue;
                 }
                 let observed = window.ids.binary_search(id).ok().and_then(|row| window.values.get(row)).copied();
@@ -411,6 +443,7 @@ impl Service {
             summary: finding.summary.clone(),
             evidence,
             further: further.map(|known| Arc::clone(&known.series)).collect(),
+            uncertain: false,
         }
     }
 }
@@ -430,6 +463,7 @@ fn score_voice(detector: &Arc<Detector>, score: f64, observed: Option<f64>) -> V
         summary: String::new(),
         evidence: Vec::new(),
         further: Vec::new(),
+        uncertain: false,
     }
 }
 
@@ -438,7 +472,9 @@ fn score_voice(detector: &Arc<Detector>, score: f64, observed: Option<f64>) -> V
 fn quality_voice(note: &QualityNote) -> Voice {
     // Seconds of silence and numbers of streams are not in the series' unit, so only the message can carry them.
     let in_unit = matches!(note.kind, QualityKind::Stuck | QualityKind::OutOfRange);
-    let severity = if note.kind == QualityKind::MissingData { Severity::Warning } else { Severity::Info };
+    // Of no calls there is no quantile.
+    let silent = note.kind == QualityKind::MissingData && !volume::is_quantile(&note.series);
+    let severity = if silent { Severity::Warning } else { Severity::Info };
     let in_unit = |value: Option<f64>| value.filter(|value| in_unit && value.is_finite());
     Voice {
         detector: Arc::new(Detector {
@@ -457,5 +493,6 @@ fn quality_voice(note: &QualityNote) -> Voice {
         summary: note.message.clone(),
         evidence: Vec::new(),
         further: Vec::new(),
+        uncertain: false,
     }
 }

@@ -63,6 +63,8 @@ pub struct Anomaly {
     pub start: UnixNanos,
     /// End of the last odd window so far.
     pub last: UnixNanos,
+    /// Time between the last two readings of the series, in nanoseconds; at least the length of a window.
+    pub every_nanos: u64,
     /// Set once it ended.
     pub end: Option<UnixNanos>,
     /// One sentence for people, with service, values, bounds and since when.

@@ -43,7 +43,7 @@ use std::{
 };
 
 /// Layout of the saved bytes.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 const SECOND: u64 = 1_000_000_000;
 
 /// How anomalies become incidents. All lengths are nanoseconds of event time.
@@ -51,11 +51,16 @@ const SECOND: u64 = 1_000_000_000;
 pub struct IncidentSettings {
     /// Anomalies whose starts are this near belong together if they are connected.
     pub join_nanos: u64,
+    /// What begins within this time after the latest growth of an open incident belongs to it if it is connected. What begins
+    /// later belongs to it only if it is explained by it.
+    pub growth_nanos: u64,
     /// Calls between two services that count as connected, 0 to 2.
     pub max_distance: u32,
     /// Windows that a single anomaly of severity warning must last to open an incident.
     pub persist_windows: u32,
-    /// Windows by which the end of an anomaly lags behind: `AnomalySettings::close_after`.
+    /// Readings of its series that it must last, where these come less often than windows.
+    pub persist_readings: u32,
+    /// Windows, or readings, by which the end of an anomaly lags behind: `AnomalySettings::close_after`.
     pub end_lag_windows: u32,
     /// An incident is resolved when this time passed after the end of its last anomaly.
     pub quiet_nanos: u64,
@@ -90,8 +95,10 @@ impl Default for IncidentSettings {
     fn default() -> Self {
         Self {
             join_nanos: 600 * SECOND,
+            growth_nanos: 240 * SECOND,
             max_distance: 2,
             persist_windows: 18,
+            persist_readings: 6,
             end_lag_windows: 3,
             quiet_nanos: 300 * SECOND,
             reopen_nanos: 1_800 * SECOND,
@@ -152,6 +159,10 @@ pub struct Correlator {
     settings: IncidentSettings,
     memory: Memory,
     events: VecDeque<Event>,
+    /// Groups that became part of another one in the epoch in hand: which, and of which.
+    moved: BTreeMap<u64, u64>,
+    /// Whether all services known in the epoch in hand have the same namespace.
+    one_namespace: bool,
 }
 
 /// An anomaly's event on its way out, before its incident is known.
@@ -178,7 +189,7 @@ impl Correlator {
             last_now: UnixNanos(0),
             left_out: LeftOut::default(),
         };
-        Self { settings, memory, events: VecDeque::new() }
+        Self { settings, memory, events: VecDeque::new(), moved: BTreeMap::new(), one_namespace: false }
     }
 
     /// Takes what all shards said up to the tick `now`. Outputs of one service must come in their own order; how the services are
@@ -197,6 +208,11 @@ impl Correlator {
         self.join_traces(now);
         let idle = self.memory.cases.is_empty() && !outputs.iter().any(|o| matches!(o, ShardOutput::Anomaly { .. }));
         let graph = if idle { Graph::default() } else { Graph::new(&self.memory.history) };
+        if !idle {
+            let mut namespaces = self.memory.services.keys().map(|service| &service.namespace);
+            let first = namespaces.next();
+            self.one_namespace = namespaces.all(|namespace| Some(namespace) == first);
+        }
         let mut tellings = Vec::new();
         for output in outputs {
             match output {
@@ -208,6 +224,7 @@ impl Correlator {
                 ShardOutput::Forgotten { service, .. } => self.forget(&service),
             }
         }
+        self.moved.clear();
         let mut changes = Vec::new();
         self.advance(&graph, now, &mut changes);
         for telling in tellings {
@@ -314,7 +331,13 @@ impl Correlator {
     /// # Errors
     /// If the bytes are of another schema or can't be read.
     pub fn restore(settings: IncidentSettings, bytes: &[u8]) -> Result<Self, SavedError> {
-        Ok(Self { settings, memory: saved::decode(SCHEMA, bytes)?, events: VecDeque::new() })
+        Ok(Self {
+            settings,
+            memory: saved::decode(SCHEMA, bytes)?,
+            events: VecDeque::new(),
+            moved: BTreeMap::new(),
+            one_namespace: false,
+        })
     }
 
     /// Event time on which services agree: the middle one of their clocks.

@@ -105,6 +105,9 @@ fn measure(series: &Series, large: f64) -> Measure {
         }
         (SeriesKind::Rate, _) => Measure::OtherRate,
         _ if is_count => Measure::CountRate,
+        // Levels that senders made of rates.
+        _ if series.unit.ends_with("/s") && unit.starts_with('{') => Measure::CountRate,
+        _ if series.unit.ends_with("/s") => Measure::OtherRate,
         (_, Some(seconds)) => Measure::Time(seconds),
         _ if unit == "%" => Measure::Share(100.0),
         _ if unit == "1" && large <= 1.0 => Measure::Share(1.0),

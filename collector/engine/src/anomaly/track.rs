@@ -1,6 +1,6 @@
 //! The life of one anomaly on one series: pending, open, ended.
 
-use super::{AnomalySettings, words};
+use super::{AnomalySettings, volume::series_key};
 use crate::{
     event::{Anomaly, AnomalyChange, AnomalyId},
     time::UnixNanos,
@@ -42,6 +42,8 @@ pub(super) struct Voice {
     pub(super) summary: String,
     pub(super) evidence: Vec<(String, String)>,
     pub(super) further: Vec<Arc<Series>>,
+    /// It is about a quantile of nobody knows how many values.
+    pub(super) uncertain: bool,
 }
 
 impl Voice {
@@ -88,15 +90,30 @@ pub(super) struct Track {
     start: UnixNanos,
     last: UnixNanos,
     last_spoke: UnixNanos,
+    /// Time between its last two readings, in nanoseconds.
+    every: u64,
+    /// Odd windows in a row, of those in which it spoke.
+    run: u32,
     open: Option<Open>,
+}
+
+/// What a track says.
+pub(super) struct Said {
+    pub(super) change: AnomalyChange,
+    /// Without a sentence yet.
+    pub(super) anomaly: Anomaly,
+    /// What the detector that speaks says in words.
+    pub(super) summary: String,
+    /// Why it ended, where it is not that the values are normal again.
+    pub(super) reason: Option<&'static str>,
 }
 
 /// What became of a track.
 pub(super) enum Step {
     /// Keep it; say this, if anything.
-    Keep(Option<(AnomalyChange, Anomaly)>),
+    Keep(Option<Said>),
     /// Drop it; say this, if anything.
-    Drop(Option<(AnomalyChange, Anomaly)>),
+    Drop(Option<Said>),
 }
 
 impl Track {
@@ -109,6 +126,8 @@ impl Track {
             start: now,
             last: now,
             last_spoke: now,
+            every: 0,
+            run: 0,
             open: None,
         }
     }
@@ -118,7 +137,7 @@ impl Track {
     }
 
     /// Takes what the window says of the series.
-    pub(super) fn step(&mut self, settings: &AnomalySettings, reading: Reading<'_>) -> Step {
+    pub(super) fn step(&mut self, settings: &AnomalySettings, mut reading: Reading<'_>) -> Step {
         let (closed, window) = (reading.closed, &reading.closed.window);
         let odd = !reading.voices.is_empty();
         if !odd && !reading.spoke {
@@ -127,10 +146,18 @@ impl Track {
                 false => Step::Keep(None),
             };
         }
+        self.every = window.end.since(self.last_spoke).max(window.end.since(window.start));
         self.last_spoke = window.end;
         self.recent.push_back(odd.then_some(window.start));
         while self.recent.len() > settings.open_of as usize {
             self.recent.pop_front();
+        }
+        self.run = if odd { self.run.saturating_add(1) } else { 0 };
+        // One slow call can carry a quantile of few values; what lasts is more than one call.
+        for voice in reading.voices.iter_mut().filter(|voice| voice.uncertain) {
+            if self.run < settings.unknown_volume_windows {
+                voice.severity = Severity::Info;
+            }
         }
         let at_once = reading.voices.iter().any(|voice| opens_at_once(settings, self.lane, voice));
         for voice in reading.voices {
@@ -180,7 +207,7 @@ impl Track {
             told_surprise: strongest.surprise,
             told: closed.window.end,
         });
-        Step::Keep(self.anomaly(closed, None).map(|anomaly| (AnomalyChange::Detected, anomaly)))
+        Step::Keep(self.say(closed, AnomalyChange::Detected, None))
     }
 
     fn ongoing(&mut self, settings: &AnomalySettings, closed: &ClosedWindow) -> Step {
@@ -195,18 +222,12 @@ impl Track {
         open.told_severity = strongest.severity;
         open.told_surprise = strongest.surprise;
         open.told = closed.window.end;
-        Step::Keep(self.anomaly(closed, None).map(|anomaly| (AnomalyChange::Updated, anomaly)))
+        Step::Keep(self.say(closed, AnomalyChange::Updated, None))
     }
 
     /// Ends it; `reason` is said where it is not that the values are normal again.
-    pub(super) fn end(&mut self, closed: &ClosedWindow, reason: Option<&str>) -> Step {
-        let ended = self.anomaly(closed, Some(self.last)).map(|mut anomaly| {
-            if let Some(reason) = reason {
-                anomaly.evidence.push(("ended because".to_owned(), reason.to_owned()));
-            }
-            (AnomalyChange::Ended, anomaly)
-        });
-        Step::Drop(ended)
+    pub(super) fn end(&mut self, closed: &ClosedWindow, reason: Option<&'static str>) -> Step {
+        Step::Drop(self.say(closed, AnomalyChange::Ended, reason))
     }
 
     /// Ends a quality anomaly that was not repeated for as many windows as end any other.
@@ -242,7 +263,7 @@ impl Track {
     }
 
     /// The anomaly as it stands; nothing while it is pending.
-    fn anomaly(&self, closed: &ClosedWindow, end: Option<UnixNanos>) -> Option<Anomaly> {
+    fn say(&self, closed: &ClosedWindow, change: AnomalyChange, reason: Option<&'static str>) -> Option<Said> {
         let (open, strongest) = (self.open.as_ref()?, self.voices.first()?);
         let mut evidence: Vec<_> = strongest.evidence.iter().take(MAX_EVIDENCE - MAX_VOICES - 1).cloned().collect();
         evidence.extend(self.voices[1..].iter().map(|voice| {
@@ -252,7 +273,7 @@ impl Track {
             };
             (format!("also seen by {}", voice.detector.name), text)
         }));
-        let mut anomaly = Anomaly {
+        let anomaly = Anomaly {
             id: open.id,
             service: closed.service.clone(),
             resource: Arc::clone(&closed.resource),
@@ -269,12 +290,12 @@ impl Track {
             forecast: strongest.forecast,
             start: self.start,
             last: self.last,
-            end,
+            every_nanos: self.every,
+            end: (change == AnomalyChange::Ended).then_some(self.last),
             sentence: String::new(),
             evidence,
         };
-        anomaly.sentence = words::sentence(&anomaly, &strongest.summary);
-        Some(anomaly)
+        Some(Said { change, anomaly, summary: strongest.summary.clone(), reason })
     }
 }
 
@@ -292,7 +313,7 @@ fn anomaly_id(service: &ServiceKey, series: &Series, kind: &str, start: UnixNano
         hasher.update(part.as_bytes());
         hasher.update(&[0xff]);
     }
-    hasher.update(&super::volume::series_key(series, None).to_le_bytes());
+    hasher.update(&series_key(series).to_le_bytes());
     hasher.update(&start.0.to_le_bytes());
     AnomalyId(hasher.digest())
 }

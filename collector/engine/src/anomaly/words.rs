@@ -55,17 +55,30 @@ pub fn series_label(series: &Series) -> String {
     }
 }
 
-/// The text of a log template series, cut at 120 characters.
+/// Characters of a log text that a sentence carries.
+pub(crate) const MAX_LOG_TEXT: usize = 80;
+
+/// The text of a log template series, cut at 80 characters.
 pub(crate) fn template_text(series: &Series) -> String {
-    cut(series.attribute("foreshock.template.text").unwrap_or(&series.name), 120)
+    cut(whole_template(series), MAX_LOG_TEXT)
 }
 
-/// `text` with at most `most` characters.
+/// The text of a log template series.
+pub(crate) fn whole_template(series: &Series) -> &str {
+    series.attribute("foreshock.template.text").unwrap_or(&series.name)
+}
+
+/// `text` with at most `most` characters, cut behind a word where one ends in the last third, with an ellipsis.
 pub(crate) fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", text[..end].trim_end()),
-        None => text.to_owned(),
-    }
+    let Some((end, _)) = text.char_indices().nth(most) else { return text.to_owned() };
+    let room = &text[..end];
+    let inside_word = !text[end..].starts_with(char::is_whitespace);
+    let word_end = room.char_indices().rev().find(|(_, c)| c.is_whitespace()).map(|(at, _)| at);
+    let kept = match word_end {
+        Some(at) if inside_word && room[..at].chars().count() * 3 >= most * 2 => &room[..at],
+        _ => room,
+    };
+    format!("{}…", kept.trim_end_matches(|c: char| c.is_whitespace() || c == ',' || c == ';' || c == ':'))
 }
 
 /// The unit in which a series is shown: rates of calls and records are counts a second, whatever the source wrote.

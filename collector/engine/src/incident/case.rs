@@ -136,7 +136,7 @@ fn sign(series: &crate::window::Series) -> Sign {
 }
 
 /// Its severity as far as keeping an incident open goes: doubts about the data can last for days and hold nothing up.
-fn holding_severity(anomaly: &Anomaly) -> Severity {
+pub(super) fn holding_severity(anomaly: &Anomaly) -> Severity {
     if doubts_data(anomaly) || is_improvement(anomaly) { Severity::Info } else { anomaly.severity }
 }
 
@@ -193,7 +193,10 @@ impl Case {
             self.reasons.push(reason);
         }
         self.start = self.start.min(anomaly.start);
-        self.latest_start = self.latest_start.max(anomaly.start);
+        // Trifles and doubts are no growth of an incident.
+        if !self.is_open() || holding_severity(&anomaly) >= Severity::Warning {
+            self.latest_start = self.latest_start.max(anomaly.start);
+        }
         self.update(settings, anomaly, time);
     }
 
@@ -302,12 +305,22 @@ impl Case {
         members().filter(|anomaly| anomaly.severity >= Severity::Warning).find_map(|anomaly| {
             let (now, step) = clock(&anomaly.service)?;
             let windows = u64::from(settings.persist_windows + settings.end_lag_windows);
+            let readings = u64::from(settings.persist_readings + settings.end_lag_windows);
+            let long = windows.saturating_mul(step).max(readings.saturating_mul(anomaly.every_nanos));
             let going_on = self.going_on.contains_key(&anomaly.id);
             // An anomaly that goes on ends some windows after it was last odd; these don't count as persistence.
-            let lasted = going_on && step > 0 && now.since(anomaly.start) >= windows.saturating_mul(step);
+            let lasted = going_on && step > 0 && now.since(anomaly.start) >= long;
             lasted.then(|| {
                 format!("{} lasts for {} windows", series_label(&anomaly.series), now.since(anomaly.start) / step)
             })
+        })
+    }
+
+    /// Whether a series that did harm in `old` does harm again. Doubts about the data come back for ever.
+    pub(super) fn repeats(&self, old: &Self) -> bool {
+        self.members.values().any(|member| {
+            holding_severity(&member.anomaly) >= Severity::Warning
+                && old.signatures.contains(&signature(&member.anomaly))
         })
     }
 

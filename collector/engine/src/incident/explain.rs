@@ -41,6 +41,8 @@ pub(super) struct View<'a> {
     pub(super) history: &'a History,
     pub(super) join: &'a Join,
     pub(super) graph: &'a Graph,
+    /// Whether all services have the same namespace.
+    pub(super) one_namespace: bool,
 }
 
 impl View<'_> {
@@ -65,6 +67,7 @@ impl View<'_> {
                 cause: causes.first(),
                 version: version_change.as_ref(),
                 logs: &logs,
+                one_namespace: self.one_namespace,
             };
             (words::title(&story), words::sentence(&story))
         });

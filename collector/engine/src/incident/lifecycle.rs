@@ -2,7 +2,7 @@
 
 use super::{
     Correlator, Held, Telling,
-    case::{Case, Told, case_label},
+    case::{Case, Findings, Told, case_label, holding_severity, signature},
     explain::View,
     graph::Graph,
 };
@@ -12,7 +12,7 @@ use crate::{
     verdict::Severity,
     window::ServiceKey,
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Open anomalies that are grouped at a time; further ones are told without an incident.
 const MAX_HELD: usize = 65_536;
@@ -26,8 +26,14 @@ impl Correlator {
         graph: &Graph,
         change: AnomalyChange,
         time: UnixNanos,
-        anomaly: Arc<Anomaly>,
+        mut anomaly: Arc<Anomaly>,
     ) -> Telling {
+        // A namespace that all services have tells nothing.
+        let namespace = &anomaly.service.namespace;
+        if self.one_namespace && !namespace.is_empty() && anomaly.sentence.starts_with(&format!("{namespace}/")) {
+            let bare = anomaly.sentence[namespace.len() + 1..].to_owned();
+            Arc::make_mut(&mut anomaly).sentence = bare;
+        }
         let before = self.memory.held.get(&anomaly.id).map(|held| held.case);
         let had_forecast = self.memory.held.get(&anomaly.id).is_some_and(|held| held.anomaly.forecast.is_some());
         let prediction = match (anomaly.forecast.is_some(), had_forecast, change) {
@@ -63,13 +69,17 @@ impl Correlator {
     /// The nearest group in the graph among those near in time, open ones first, then the oldest; a resolved one that this brings
     /// back; or a new candidate.
     fn assign(&mut self, graph: &Graph, time: UnixNanos, anomaly: &Arc<Anomaly>) -> u64 {
-        let mut best: Option<((bool, u32, u64), String)> = None;
+        let mut best: Option<((bool, bool, u32, u64), String)> = None;
         for (number, case) in &self.memory.cases {
             if !case.is_near(&self.settings, anomaly.start) {
                 continue;
             }
             let Some((distance, reason)) = self.link(graph, case, &anomaly.service) else { continue };
-            let key = (!case.is_open(), distance, *number);
+            let late = self.is_late(case, anomaly.start);
+            if late && !self.explains(graph, case, anomaly) {
+                continue;
+            }
+            let key = (late, !case.is_open(), distance, *number);
             if best.as_ref().is_none_or(|(other, _)| key < *other) {
                 let apart = anomaly.start.0.abs_diff(case.start.0);
                 let when = if anomaly.start >= case.start { "after" } else { "before" };
@@ -77,7 +87,7 @@ impl Correlator {
                 best = Some((key, format!("{}: {reason}, {apart} {when} the first", case_label(anomaly))));
             }
         }
-        if let Some(((_, _, number), reason)) = best {
+        if let Some(((.., number), reason)) = best {
             if let Some(case) = self.memory.cases.get_mut(&number) {
                 case.join(&self.settings, Arc::clone(anomaly), reason, time);
             }
@@ -89,6 +99,35 @@ impl Correlator {
         let case = Case::new(&self.settings, Arc::clone(anomaly), time);
         self.memory.cases.insert(number, case);
         number
+    }
+
+    /// Whether what begins at `start` comes long after the latest growth of an open incident.
+    fn is_late(&self, case: &Case, start: UnixNanos) -> bool {
+        case.is_open() && start > case.latest_start.plus(self.settings.growth_nanos)
+    }
+
+    /// Whether an open incident explains an anomaly that begins long after it grew last: the same series again, or, while it
+    /// goes on, the probable root cause or what depends on it. What is two severities worse is another matter, unless it
+    /// is the root cause itself.
+    fn explains(&self, graph: &Graph, case: &Case, anomaly: &Anomaly) -> bool {
+        if case.signatures.contains(&signature(anomaly)) {
+            return true;
+        }
+        if !case.goes_on() {
+            return false;
+        }
+        let cause = case.findings.causes.first().map(|cause| &cause.service);
+        let Some(cause) = cause else { return case.services.contains(&anomaly.service) };
+        if *cause == anomaly.service {
+            return true;
+        }
+        let far_worse = (anomaly.severity as u8).saturating_sub(case.severity as u8) >= 2;
+        let history = &self.memory.history;
+        let depends = || {
+            let (Some(cause), Some(node)) = (history.find(cause), history.find(&anomaly.service)) else { return false };
+            graph.upstream(&BTreeSet::from([cause])).contains(&node)
+        };
+        !far_worse && depends()
     }
 
     fn link(&self, graph: &Graph, case: &Case, service: &ServiceKey) -> Option<(u32, String)> {
@@ -207,7 +246,7 @@ impl Correlator {
         });
         let mut same_services = None;
         for (place, (_, old)) in recent {
-            if case.signatures.iter().any(|signature| old.signatures.contains(signature)) {
+            if case.repeats(old) {
                 return Some((place, true));
             }
             if same_services.is_none() && !old.services.is_empty() && case.services.is_subset(&old.services) {
@@ -242,6 +281,14 @@ impl Correlator {
                 if apart > self.settings.merge_nanos || !into.is_near(&self.settings, from.start) {
                     continue;
                 }
+                let explained = || {
+                    let harm = |anomaly: &&Anomaly| holding_severity(anomaly) >= Severity::Warning;
+                    let mut members = from.members.values().map(|member| &*member.anomaly).filter(harm);
+                    members.all(|anomaly| self.explains(graph, into, anomaly))
+                };
+                if self.is_late(into, from.start) && !explained() {
+                    continue;
+                }
                 let link = from.services.iter().filter_map(|service| self.link(graph, into, service)).min();
                 let Some((_, reason)) = link else { continue };
                 self.take_in(graph, stays, goes, &reason, changes);
@@ -251,6 +298,7 @@ impl Correlator {
 
     fn take_in(&mut self, graph: &Graph, stays: u64, goes: u64, reason: &str, changes: &mut Vec<Event>) {
         let Some(from) = self.memory.cases.remove(&goes) else { return };
+        self.moved.insert(goes, stays);
         for held in self.memory.held.values_mut().filter(|held| held.case == goes) {
             held.case = stays;
         }
@@ -276,6 +324,7 @@ impl Correlator {
             history: &memory.history,
             join: &memory.join,
             graph,
+            one_namespace: self.one_namespace,
         };
         let findings = view.look(case);
         if let Some(case) = self.memory.cases.get_mut(&number) {
@@ -328,7 +377,11 @@ impl Correlator {
     /// Sends an anomaly's event, with the incident that holds it by now.
     pub(super) fn tell(&mut self, telling: Telling) {
         let Telling { change, time, anomaly, case, prediction } = telling;
-        let held = self.memory.held.get(&anomaly.id).map(|held| held.case).or(case);
+        let mut held = self.memory.held.get(&anomaly.id).map(|held| held.case).or(case);
+        // What ended in this epoch is no longer held, and its group may have become part of another one meanwhile.
+        while let Some(into) = held.and_then(|number| self.moved.get(&number)) {
+            held = Some(*into);
+        }
         let case = held.and_then(|number| self.memory.cases.get(&number)).filter(|case| case.is_open());
         let incident: Option<(IncidentId, [u8; 16], [u8; 8])> = case.map(|case| {
             let (trace_id, span_id) = super::trace::trace_ids(case.id, case.reopened);
@@ -361,7 +414,11 @@ impl Correlator {
     }
 
     /// Tells that an incident is over, sends its trace, and remembers it.
-    fn close(&mut self, case: Case, incident: Incident, change: IncidentChange, changes: &mut Vec<Event>) {
+    fn close(&mut self, mut case: Case, incident: Incident, change: IncidentChange, changes: &mut Vec<Event>) {
+        // The incident has them; reopening needs services and signatures only.
+        case.members.clear();
+        case.findings = Findings::default();
+        case.reasons.clear();
         let told = Arc::new(incident.clone());
         changes.push(Event::Incident { change, time: case.clock, incident: Arc::clone(&told) });
         changes.push(Event::Trace { incident: told });

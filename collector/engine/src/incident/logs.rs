@@ -81,24 +81,25 @@ fn documents(memory: &ServiceMemory, from: UnixNanos, to: UnixNanos, before: u64
     let mut during: BTreeMap<u64, Document> = BTreeMap::new();
     let mut earlier: BTreeMap<u64, u64> = BTreeMap::new();
     let (mut error_records, mut windows, mut earlier_windows) = (0, 0u32, 0u32);
-    for window in &memory.logs {
-        if window.end > from && window.end <= to {
-            windows += 1;
-            error_records += window.error_records;
-            for excerpt in &window.excerpts {
-                let document = during.entry(excerpt.template).or_insert_with(|| Document {
-                    text: Arc::clone(&excerpt.text),
-                    sample: excerpt.samples.first().cloned().unwrap_or_else(|| Arc::clone(&excerpt.text)),
+    for stretch in &memory.logs {
+        if stretch.end > from && stretch.end <= to {
+            windows += stretch.windows;
+            error_records += stretch.error_records;
+            for (template, count) in &stretch.counts {
+                let Some(known) = memory.templates.get(template) else { continue };
+                let document = during.entry(*template).or_insert_with(|| Document {
+                    text: Arc::clone(&known.text),
+                    sample: Arc::clone(&known.sample),
                     records: 0,
                     errors: 0,
                 });
-                document.records += excerpt.count;
-                document.errors += if excerpt.severity_number >= ERROR { excerpt.count } else { 0 };
+                document.records += count;
+                document.errors += if known.severity_number >= ERROR { *count } else { 0 };
             }
-        } else if window.end <= from && window.end > from.minus(before) {
-            earlier_windows += 1;
-            for excerpt in &window.excerpts {
-                *earlier.entry(excerpt.template).or_default() += excerpt.count;
+        } else if stretch.end <= from && stretch.end > from.minus(before) {
+            earlier_windows += stretch.windows;
+            for (template, count) in &stretch.counts {
+                *earlier.entry(*template).or_default() += count;
             }
         }
     }
@@ -259,7 +260,6 @@ fn terms(words: &[String], matrix: &Array2<f64>, members: &[usize]) -> Vec<Strin
 
 #[cfg(test)]
 mod tests {
-    use super::super::services::LogWindow;
     use super::*;
     use crate::facts::LogExcerpt;
 
@@ -280,7 +280,7 @@ mod tests {
                 excerpts.push(excerpt(6, "payment request gave up", 17, 6));
                 error_records = 100;
             }
-            memory.logs.push_back(LogWindow { end: UnixNanos(minute * 60_000_000_000), error_records, excerpts });
+            memory.remember_logs(UnixNanos(minute * 60_000_000_000), error_records, &excerpts);
         }
         memory
     }

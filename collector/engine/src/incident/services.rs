@@ -12,14 +12,16 @@ use std::{
     sync::Arc,
 };
 
-/// Windows of logs kept per service.
-const MAX_LOG_WINDOWS: usize = 360;
+/// Stretches of logs kept per service.
+const MAX_LOG_STRETCHES: usize = 90;
+/// Windows that end within the same stretch are kept as one, in nanoseconds.
+const STRETCH_NANOS: u64 = 30_000_000_000;
 /// How long logs are kept, in nanoseconds.
 const LOG_NANOS: u64 = 2_700_000_000_000;
-/// Templates kept of one window.
-const MAX_TEMPLATES: usize = 64;
-/// Samples kept of one template in one window.
-const MAX_SAMPLES: usize = 1;
+/// Templates counted in one stretch.
+const MAX_COUNTED: usize = 64;
+/// Templates known per service. When full, the one not seen for longest is forgotten.
+const MAX_TEMPLATES: usize = 256;
 /// A version not seen for this long is news when it comes back, in nanoseconds.
 const VERSION_MEMORY_NANOS: u64 = 600_000_000_000;
 /// Versions known per service.
@@ -28,12 +30,25 @@ const MAX_VERSIONS: usize = 32;
 /// A change of version: old, new, when.
 pub(super) type VersionChange = (Arc<str>, Arc<str>, UnixNanos);
 
-/// The logs of one window.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(super) struct LogWindow {
+/// The logs of one stretch of time.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(super) struct LogStretch {
+    /// End of its latest window.
     pub(super) end: UnixNanos,
+    pub(super) windows: u32,
     pub(super) error_records: u64,
-    pub(super) excerpts: Vec<LogExcerpt>,
+    /// Records by template.
+    pub(super) counts: BTreeMap<u64, u64>,
+}
+
+/// What is known of a log template; its text stands here once, however often it is counted.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(super) struct KnownTemplate {
+    pub(super) text: Arc<str>,
+    /// The latest sample.
+    pub(super) sample: Arc<str>,
+    pub(super) severity_number: i32,
+    last: UnixNanos,
 }
 
 /// One service as its windows showed it.
@@ -46,7 +61,8 @@ pub(super) struct ServiceMemory {
     /// Length of its windows in nanoseconds.
     pub(super) step: u64,
     pub(super) signals: GoldenSignals,
-    pub(super) logs: VecDeque<LogWindow>,
+    pub(super) logs: VecDeque<LogStretch>,
+    pub(super) templates: BTreeMap<u64, KnownTemplate>,
     versions: BTreeMap<Arc<str>, UnixNanos>,
     pub(super) version: Option<Arc<str>>,
     pub(super) changes: VecDeque<VersionChange>,
@@ -83,16 +99,46 @@ impl ServiceMemory {
             }
         }
         if !facts.logs.is_empty() || facts.signals.error_log_records > 0 {
-            let mut excerpts: Vec<LogExcerpt> = facts.logs.iter().take(MAX_TEMPLATES).cloned().collect();
-            for excerpt in &mut excerpts {
-                excerpt.samples.truncate(MAX_SAMPLES);
-            }
-            let error_records = facts.signals.error_log_records;
-            self.logs.push_back(LogWindow { end: facts.end, error_records, excerpts });
+            self.remember_logs(facts.end, facts.signals.error_log_records, &facts.logs);
         }
-        let last_end = self.last_end;
-        while self.logs.len() > MAX_LOG_WINDOWS
-            || self.logs.front().is_some_and(|window| last_end.since(window.end) > LOG_NANOS)
+    }
+
+    /// Takes the logs of the window that ends at `end`.
+    pub(super) fn remember_logs(&mut self, end: UnixNanos, error_records: u64, excerpts: &[LogExcerpt]) {
+        let stretch = |end: UnixNanos| end.minus(1).0 / STRETCH_NANOS;
+        match self.logs.back_mut() {
+            Some(last) if stretch(last.end) == stretch(end) => {
+                last.end = last.end.max(end);
+                last.windows += 1;
+            }
+            _ => self.logs.push_back(LogStretch { end, windows: 1, ..Default::default() }),
+        }
+        let Some(last) = self.logs.back_mut() else { return };
+        last.error_records += error_records;
+        for excerpt in excerpts.iter().take(MAX_COUNTED) {
+            if last.counts.len() >= MAX_COUNTED && !last.counts.contains_key(&excerpt.template) {
+                continue;
+            }
+            *last.counts.entry(excerpt.template).or_default() += excerpt.count;
+            let sample = excerpt.samples.first().unwrap_or(&excerpt.text);
+            let known = self.templates.entry(excerpt.template).or_insert_with(|| KnownTemplate {
+                text: Arc::clone(&excerpt.text),
+                sample: Arc::clone(sample),
+                severity_number: excerpt.severity_number,
+                last: end,
+            });
+            (known.text, known.sample) = (Arc::clone(&excerpt.text), Arc::clone(sample));
+            (known.severity_number, known.last) = (excerpt.severity_number, known.last.max(end));
+        }
+        let now = self.logs.back().map_or(end, |last| last.end);
+        self.templates.retain(|_, known| now.since(known.last) <= LOG_NANOS);
+        while self.templates.len() > MAX_TEMPLATES {
+            let oldest = self.templates.iter().min_by_key(|(id, known)| (known.last, **id)).map(|(id, _)| *id);
+            let Some(oldest) = oldest else { break };
+            self.templates.remove(&oldest);
+        }
+        while self.logs.len() > MAX_LOG_STRETCHES
+            || self.logs.front().is_some_and(|stretch| now.since(stretch.end) > LOG_NANOS)
         {
             self.logs.pop_front();
         }

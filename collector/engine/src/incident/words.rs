@@ -3,7 +3,7 @@
 use crate::{
     anomaly::{
         units::{clock, format_value, span_in_words},
-        words::{cut, series_label, shown_unit, template_text},
+        words::{MAX_LOG_TEXT, cut, series_label, shown_unit, template_text, whole_template},
     },
     event::{Anomaly, LogCluster, RootCause},
     time::UnixNanos,
@@ -23,6 +23,14 @@ pub(super) struct Story<'a> {
     pub(super) cause: Option<&'a RootCause>,
     pub(super) version: Option<&'a (ServiceKey, Arc<str>, Arc<str>, UnixNanos)>,
     pub(super) logs: &'a [LogCluster],
+    /// Whether all services have the same namespace, which is then left out.
+    pub(super) one_namespace: bool,
+}
+
+impl Story<'_> {
+    fn name(&self, service: &ServiceKey) -> String {
+        if self.one_namespace { service.name.to_string() } else { service.to_string() }
+    }
 }
 
 /// The anomaly that stands for an incident: of the root cause if it has one; what users feel before what they don't; the worst;
@@ -53,7 +61,7 @@ pub(super) fn title(story: &Story<'_>) -> String {
     let what = match (&*lead.kind, lead.series.kind) {
         _ if lead.forecast.is_some() => format!("{} is about to reach its limit", series_label(&lead.series)),
         ("new_log_pattern", SeriesKind::LogTemplate) => {
-            format!("new log pattern '{}'", cut(&template_text(&lead.series), 60))
+            format!("new log pattern '{}'", cut(whole_template(&lead.series), 60))
         }
         ("missing_data", _) => format!("{} is missing", lead.series.name),
         _ => match direction(lead) {
@@ -63,10 +71,11 @@ pub(super) fn title(story: &Story<'_>) -> String {
         },
     };
     let others = story.services.saturating_sub(1);
+    let service = story.name(&lead.service);
     match others {
-        0 => format!("{}: {what}", lead.service),
-        1 => format!("{}: {what}, 1 more service affected", lead.service),
-        _ => format!("{}: {what}, {others} more services affected", lead.service),
+        0 => format!("{service}: {what}"),
+        1 => format!("{service}: {what}, 1 more service affected"),
+        _ => format!("{service}: {what}, {others} more services affected"),
     }
 }
 
@@ -80,7 +89,8 @@ fn direction(anomaly: &Anomaly) -> Option<bool> {
 /// The sentence.
 pub(super) fn sentence(story: &Story<'_>) -> String {
     let lead = story.lead;
-    let service = &lead.service;
+    let of = &lead.service;
+    let service = story.name(of);
     let (label, unit) = (series_label(&lead.series), shown_unit(&lead.series));
     let at = clock(lead.start);
     let value = |value: f64| format_value(value, unit);
@@ -106,26 +116,33 @@ pub(super) fn sentence(story: &Story<'_>) -> String {
         },
     };
     if let Some((changed, _, new, when)) = story.version {
-        let of = if changed == service { String::new() } else { format!("{changed} ") };
+        let whose = if changed == of { String::new() } else { format!("{} ", story.name(changed)) };
         match lead.start >= *when {
-            true => text.push_str(&format!(", {} after {of}version {new}", span_in_words(lead.start.since(*when)))),
-            false => text.push_str(&format!(", {} before {of}version {new}", span_in_words(when.since(lead.start)))),
+            true => text.push_str(&format!(", {} after {whose}version {new}", span_in_words(lead.start.since(*when)))),
+            false => text.push_str(&format!(", {} before {whose}version {new}", span_in_words(when.since(lead.start)))),
         }
     }
     let telling = story.logs.iter().filter(|cluster| cluster.share >= TELLING_SHARE);
     let telling = telling.max_by(|a, b| {
-        (a.service == *service)
-            .cmp(&(b.service == *service))
-            .then(a.share.total_cmp(&b.share))
-            .then(b.text.cmp(&a.text))
+        (a.service == *of).cmp(&(b.service == *of)).then(a.share.total_cmp(&b.share)).then(b.text.cmp(&a.text))
     });
     if let Some(cluster) = telling {
-        let whose = if cluster.service == *service { "its".to_owned() } else { format!("{}'s", cluster.service) };
+        let whose =
+            if cluster.service == *of { "its".to_owned() } else { format!("{}'s", story.name(&cluster.service)) };
         let percent = (cluster.share * 100.0).round();
-        text.push_str(&format!("; {percent} % of {whose} error logs are '{}'", cut(&cluster.text, 80)));
+        let said = lead.series.kind == SeriesKind::LogTemplate
+            && cluster.service == *of
+            && cut(&cluster.text, MAX_LOG_TEXT) == template_text(&lead.series);
+        match said {
+            true => text.push_str(&format!(", which is {percent} % of its error logs")),
+            false => {
+                let cluster = cut(&cluster.text, MAX_LOG_TEXT);
+                text.push_str(&format!("; {percent} % of {whose} error logs are '{cluster}'"));
+            }
+        }
     }
-    if let Some(cause) = story.cause.filter(|cause| cause.service != *service) {
-        text.push_str(&format!("; it probably started in {}", cause.service));
+    if let Some(cause) = story.cause.filter(|cause| cause.service != *of) {
+        text.push_str(&format!("; it probably started in {}", story.name(&cause.service)));
     }
     let plural = if story.services == 1 { "" } else { "s" };
     text.push_str(&format!("; {} service{plural} affected.", story.services));

@@ -13,28 +13,30 @@ use foreshock_engine::{
 };
 use std::sync::Arc;
 
-const LATENCY: u32 = 1;
-const ERRORS: u32 = 2;
-const CPU: u32 = 3;
-const LOG: u32 = 4;
+pub(crate) const LATENCY: u32 = 1;
+pub(crate) const ERRORS: u32 = 2;
+pub(crate) const CPU: u32 = 3;
+pub(crate) const LOG: u32 = 4;
 
 /// One service, told minute by minute.
-struct Story {
-    anomalies: Anomalies,
-    minute: u64,
-    opened: Vec<Arc<Series>>,
-    closed: Vec<u32>,
+pub(crate) struct Story {
+    pub(crate) anomalies: Anomalies,
+    pub(crate) minute: u64,
+    pub(crate) opened: Vec<Arc<Series>>,
+    pub(crate) closed: Vec<u32>,
     /// Series that speak, with value and count.
-    rows: Vec<(u32, f64, u64)>,
+    pub(crate) rows: Vec<(u32, f64, u64)>,
+    /// Calls a minute, as the spans say.
+    pub(crate) calls: u64,
 }
 
 /// A detector's name, findings and scores.
-type Verdicts<'a> = [(&'a str, Vec<Finding>, &'a [(u32, f64)])];
+pub(crate) type Verdicts<'a> = [(&'a str, Vec<Finding>, &'a [(u32, f64)])];
 
-type Said = Vec<(AnomalyChange, Arc<Anomaly>)>;
+pub(crate) type Said = Vec<(AnomalyChange, Arc<Anomaly>)>;
 
 impl Story {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let duration = "traces.span.metrics.duration";
         let pay = [("foreshock.statistic", "p99"), ("span.name", "POST /pay")];
         Self {
@@ -54,11 +56,12 @@ impl Story {
             ],
             closed: Vec::new(),
             rows: vec![(LATENCY, 0.31, 100), (ERRORS, 0.5, 100), (CPU, 0.4, 6)],
+            calls: 100,
         }
     }
 
     /// The next minute, with what detectors say: name, findings, scores.
-    fn minute(&mut self, said: &Verdicts<'_>) -> Said {
+    pub(crate) fn minute(&mut self, said: &Verdicts<'_>) -> Said {
         self.minute += 1;
         let closed = self.window();
         self.opened.clear();
@@ -69,11 +72,11 @@ impl Story {
                 (detector(name), Verdict { scores: scores.to_vec(), findings: findings.clone() })
             })
             .collect();
-        self.anomalies.handle_window(&closed, &facts(&closed), &verdicts);
+        self.anomalies.handle_window(&closed, &facts(&closed, self.calls), &verdicts);
         self.said()
     }
 
-    fn window(&self) -> ClosedWindow {
+    pub(crate) fn window(&self) -> ClosedWindow {
         ClosedWindow {
             service: service("checkout"),
             resource: Arc::new(vec![("service.name".into(), "checkout".into())]),
@@ -91,7 +94,7 @@ impl Story {
         }
     }
 
-    fn said(&mut self) -> Said {
+    pub(crate) fn said(&mut self) -> Said {
         let outputs = std::iter::from_fn(|| self.anomalies.poll_output());
         outputs
             .filter_map(|output| match output {
@@ -102,17 +105,17 @@ impl Story {
     }
 
     /// The same findings for `minutes` minutes.
-    fn go_on(&mut self, minutes: u64, findings: &[Finding]) -> Said {
+    pub(crate) fn go_on(&mut self, minutes: u64, findings: &[Finding]) -> Said {
         (0..minutes).flat_map(|_| self.minute(&[("baseline", findings.to_vec(), &[])])).collect()
     }
 }
 
-fn facts(closed: &ClosedWindow) -> WindowFacts {
+fn facts(closed: &ClosedWindow, calls: u64) -> WindowFacts {
     WindowFacts {
         service: closed.service.clone(),
         start: closed.window.start,
         end: closed.window.end,
-        signals: GoldenSignals { calls: 100, ..Default::default() },
+        signals: GoldenSignals { calls, ..Default::default() },
         versions: Vec::new(),
         logs: Vec::new(),
         spans: Vec::new(),
@@ -120,7 +123,7 @@ fn facts(closed: &ClosedWindow) -> WindowFacts {
     }
 }
 
-fn finding(id: u32, score: f64, severity: Severity) -> Finding {
+pub(crate) fn finding(id: u32, score: f64, severity: Severity) -> Finding {
     Finding {
         ids: vec![id],
         kind: "level_shift".into(),
@@ -136,11 +139,11 @@ fn finding(id: u32, score: f64, severity: Severity) -> Finding {
     }
 }
 
-fn changes(said: &Said) -> Vec<AnomalyChange> {
+pub(crate) fn changes(said: &Said) -> Vec<AnomalyChange> {
     said.iter().map(|(change, _)| *change).collect()
 }
 
-fn latency() -> Finding {
+pub(crate) fn latency() -> Finding {
     finding(LATENCY, 5.0, Severity::Warning)
 }
 

@@ -85,6 +85,7 @@ pub(crate) fn anomaly(name: &str, what: What, start: u64, severity: Severity) ->
         forecast: None,
         start: at(start),
         last: at(start + 2),
+        every_nanos: 60_000_000_000,
         end: None,
         sentence: format!("{name} is odd"),
         evidence: Vec::new(),
