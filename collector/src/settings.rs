@@ -57,6 +57,7 @@ pub fn anomalies(config: &Config) -> AnomalySettings {
         close_after: chosen.close_windows.unwrap_or(usual.close_after),
         min_duration_nanos: chosen.minimum_duration.map_or(usual.min_duration_nanos, nanos),
         volume_floor: chosen.minimum_volume.unwrap_or(usual.volume_floor),
+        unknown_volume_windows: chosen.unknown_volume_windows.unwrap_or(usual.unknown_volume_windows),
         matter: MatterSettings {
             relative: chosen.minimum_change.unwrap_or(usual.matter.relative),
             seconds: chosen.minimum_latency_change.map_or(usual.matter.seconds, |least| least.as_secs_f64()),
@@ -75,6 +76,8 @@ pub fn incidents(config: &Config) -> IncidentSettings {
     IncidentSettings {
         join_nanos: chosen.join_within.map_or(usual.join_nanos, nanos),
         persist_windows: chosen.persistence_windows.unwrap_or(usual.persist_windows),
+        persist_readings: chosen.persistence_readings.unwrap_or(usual.persist_readings),
+        growth_nanos: chosen.growth_within.map_or(usual.growth_nanos, nanos),
         end_lag_windows: anomalies(config).close_after,
         quiet_nanos: chosen.quiet.map_or(usual.quiet_nanos, nanos),
         reopen_nanos: chosen.reopen_within.map_or(usual.reopen_nanos, nanos),

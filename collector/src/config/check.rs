@@ -479,6 +479,7 @@ impl Checker<'_, '_> {
                 close_windows: count(raw.anomalies.close_windows),
                 minimum_duration: raw.anomalies.minimum_duration,
                 minimum_volume: raw.anomalies.minimum_volume,
+                unknown_volume_windows: count(raw.anomalies.unknown_volume_windows),
                 minimum_change: raw.anomalies.minimum_change,
                 minimum_latency_change: raw.anomalies.minimum_latency_change,
                 minimum_error_change: raw.anomalies.minimum_error_change,
@@ -487,6 +488,8 @@ impl Checker<'_, '_> {
             incidents: IncidentConfig {
                 join_within: raw.incidents.join_within,
                 persistence_windows: count(raw.incidents.persistence_windows),
+                persistence_readings: count(raw.incidents.persistence_readings),
+                growth_within: raw.incidents.growth_within,
                 quiet: raw.incidents.quiet,
                 reopen_within: raw.incidents.reopen_within,
                 merge_within: raw.incidents.merge_within,

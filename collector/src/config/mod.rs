@@ -268,6 +268,8 @@ pub struct AnomalyConfig {
     pub minimum_duration: Option<Duration>,
     /// Spans or records a window below which series made from them are not judged.
     pub minimum_volume: Option<f64>,
+    /// Windows in a row in which a quantile of an unknown number of values must be odd to be worth a warning. Default 6.
+    pub unknown_volume_windows: Option<u32>,
     /// How much larger or smaller than expected a value must be to matter, as a ratio less 1; times and rates twice that.
     /// Default 0.25.
     pub minimum_change: Option<f64>,
@@ -286,6 +288,11 @@ pub struct IncidentConfig {
     pub join_within: Option<Duration>,
     /// How many windows a lone anomaly must last to open an incident.
     pub persistence_windows: Option<u32>,
+    /// How many readings it must last, where these come less often than windows. Default 6.
+    pub persistence_readings: Option<u32>,
+    /// How long after its latest growth an open incident takes in what is connected with it but not explained by it.
+    /// Default 4 minutes.
+    pub growth_within: Option<Duration>,
     /// Quiet time before an incident is resolved.
     pub quiet: Option<Duration>,
     /// How long after that it is reopened instead of a new one opened.

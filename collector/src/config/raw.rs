@@ -238,6 +238,8 @@ pub(crate) struct RawAnomalies {
     pub(crate) minimum_duration: Option<Duration>,
     /// Spans a window below which span series are not judged.
     pub(crate) minimum_volume: Option<f64>,
+    /// Odd windows in a row from which a quantile of unknown volume is worth a warning.
+    pub(crate) unknown_volume_windows: Option<u64>,
     /// What a deviation must amount to: ratio less 1,
     pub(crate) minimum_change: Option<f64>,
     /// of times,
@@ -255,6 +257,10 @@ pub(crate) struct RawIncidents {
     pub(crate) join_within: Option<Duration>,
     /// How many windows a lone anomaly must last to open an incident.
     pub(crate) persistence_windows: Option<u64>,
+    /// How many readings it must last.
+    pub(crate) persistence_readings: Option<u64>,
+    /// How long after its latest growth an open incident takes in what it does not explain.
+    pub(crate) growth_within: Option<Duration>,
     /// Quiet time before an incident is resolved.
     pub(crate) quiet: Option<Duration>,
     /// How long after that it is reopened instead of a new one opened.

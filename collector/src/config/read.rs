@@ -241,6 +241,7 @@ fn read_detection(mut fields: Fields<'_>, problems: &mut Problems) -> RawDetecti
             close_windows: anomalies.whole("close_windows", 1..=1000, problems).map(|at| at.value),
             minimum_duration: anomalies.duration("minimum_duration", Duration::ZERO..=DAY, problems).map(|at| at.value),
             minimum_volume: anomalies.number("minimum_volume", 0.0..=1e9, problems).map(|at| at.value),
+            unknown_volume_windows: anomalies.whole("unknown_volume_windows", 1..=1000, problems).map(|at| at.value),
             minimum_change: anomalies.number("minimum_change", 0.0..=1e6, problems).map(|at| at.value),
             minimum_latency_change: anomalies
                 .duration("minimum_latency_change", Duration::ZERO..=DAY, problems)
@@ -255,6 +256,8 @@ fn read_detection(mut fields: Fields<'_>, problems: &mut Problems) -> RawDetecti
         raw.incidents = RawIncidents {
             join_within: incidents.duration("join_within", any.clone(), problems).map(|at| at.value),
             persistence_windows: incidents.whole("persistence_windows", 1..=1000, problems).map(|at| at.value),
+            persistence_readings: incidents.whole("persistence_readings", 1..=1000, problems).map(|at| at.value),
+            growth_within: incidents.duration("growth_within", any.clone(), problems).map(|at| at.value),
             quiet: incidents.duration("quiet", any.clone(), problems).map(|at| at.value),
             reopen_within: incidents.duration("reopen_within", any.clone(), problems).map(|at| at.value),
             merge_within: incidents.duration("merge_within", any.clone(), problems).map(|at| at.value),

@@ -135,6 +135,54 @@ fn shards_from_the_environment() {
     assert!(shards("many").is_err());
 }
 
+/// The default file states the defaults of `detection` in a comment: each key is right, and is what holds without it.
+#[test]
+fn the_commented_defaults_of_detection_hold() {
+    let file = include_str!("../../../otel-config/foreshock.yaml");
+    let lines = file.lines().skip_while(|line| *line != "# detection:");
+    let block: String = lines.map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or_default())).collect();
+    let loaded = read_with(&format!("{SMALL}{block}"), &[]).expect("usable");
+    assert_eq!(loaded.warnings.in_order(), Vec::<&Problem>::new());
+    let config = loaded.config;
+    let (anomalies, incidents) = (config.detection.anomalies, config.detection.incidents);
+    assert!(anomalies.open_score.is_some() && anomalies.unknown_volume_windows.is_some(), "{anomalies:?}");
+    assert!(incidents.growth_within.is_some() && incidents.persistence_readings.is_some(), "{incidents:?}");
+    assert_eq!(crate::settings::anomalies(&config), foreshock_engine::anomaly::AnomalySettings::default());
+    let usual = foreshock_engine::incident::IncidentSettings::default();
+    assert_eq!(crate::settings::incidents(&config), usual);
+}
+
+/// Each key that says when anomalies and incidents open has a range, and says so where it is left.
+#[test]
+fn keys_of_detection_have_ranges() {
+    for (part, key, wrong) in [
+        ("anomalies", "open_score", "17"),
+        ("anomalies", "close_score", "-1"),
+        ("anomalies", "open_windows", "0"),
+        ("anomalies", "open_of", "65"),
+        ("anomalies", "close_windows", "0"),
+        ("anomalies", "minimum_duration", "25h"),
+        ("anomalies", "minimum_volume", "-1"),
+        ("anomalies", "unknown_volume_windows", "0"),
+        ("anomalies", "minimum_change", "-0.1"),
+        ("anomalies", "minimum_latency_change", "25h"),
+        ("anomalies", "minimum_error_change", "1.5"),
+        ("anomalies", "minimum_share_change", "1.5"),
+        ("incidents", "join_within", "1000h"),
+        ("incidents", "growth_within", "1000h"),
+        ("incidents", "persistence_windows", "0"),
+        ("incidents", "persistence_readings", "1001"),
+        ("incidents", "quiet", "1000h"),
+        ("incidents", "reopen_within", "1000h"),
+        ("incidents", "merge_within", "1000h"),
+        ("incidents", "version_change_within", "1000h"),
+    ] {
+        let found = problems(&format!("{SMALL}detection: {{{part}: {{{key}: {wrong}}}}}\n"));
+        let named = format!("detection.{part}.{key}: takes");
+        assert!(found.iter().any(|line| line.contains(&named) && line.contains(" to ")), "{key}: {found:?}");
+    }
+}
+
 /// The state goes where the service manager says.
 #[test]
 fn state_directory() {
