@@ -21,7 +21,10 @@ pub(crate) fn run(loaded: &Loaded) -> Result<(), Failure> {
         .thread_name("foreshock-io")
         .build()
         .context("the async runtime can't be started")?;
-    Ok(runtime.block_on(serve(loaded))?)
+    let ended = runtime.block_on(serve(loaded));
+    // A second signal means now: whatever still blocks a thread is not waited for.
+    runtime.shutdown_background();
+    Ok(ended?)
 }
 
 async fn serve(loaded: &Loaded) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! From the configuration to what the parts are told.
 
-use crate::config::{Compression, Config, Exporter, ExporterKind, Listener};
+use crate::config::{self, Compression, Config, Credentials, Exporter, ExporterKind, Listener};
 use anyhow::Context as _;
 use foreshock_engine::{
     anomaly::{AnomalySettings, matter::MatterSettings},
@@ -9,6 +9,7 @@ use foreshock_engine::{
     shard::ShardSettings,
 };
 use foreshock_otlp::{
+    authorization::Authorization,
     compression,
     export::{
         ClientSettings, ClientTls, ExporterSettings, Identity, Kind, OnFull, QueueSettings, RetrySettings, Verbosity,
@@ -105,20 +106,12 @@ pub fn receiver(
     counters: &Arc<ReceiverCounters>,
     drain_timeout: Duration,
 ) -> anyhow::Result<receive::Settings> {
-    let tls = match &listener.tls {
-        None => None,
-        Some(tls) => Some(ServerTls {
-            cert_pem: read(&tls.cert_file)?,
-            key_pem: read(&tls.key_file)?,
-            client_ca_pem: tls.client_ca_file.as_deref().map(read).transpose()?,
-        }),
-    };
     Ok(receive::Settings {
         max_message_bytes: listener.max_message_bytes,
         max_plain_bytes: listener.max_message_bytes,
         in_flight: in_flight.clone(),
-        tls,
-        bearer_token: listener.bearer_token.as_ref().map(|token| token.0.clone()),
+        tls: listener.tls.as_ref().map(server_tls).transpose()?,
+        authorization: listener.credentials.as_ref().map(authorization),
         drain_timeout,
         counters: Arc::clone(counters),
         ..receive::Settings::default()
@@ -137,10 +130,6 @@ pub fn exporter(exporter: &Exporter) -> anyhow::Result<ExporterSettings> {
         }
         ExporterKind::Otlp(upstream) => upstream,
     };
-    let identity = match &upstream.tls.identity {
-        None => None,
-        Some((cert, key)) => Some(Identity { cert_pem: read(cert)?, key_pem: read(key)? }),
-    };
     let client = ClientSettings {
         endpoint: upstream.endpoint.clone(),
         compression: match upstream.compression {
@@ -149,12 +138,8 @@ pub fn exporter(exporter: &Exporter) -> anyhow::Result<ExporterSettings> {
             Compression::Zstd => Some(compression::Compression::Zstd),
         },
         headers: upstream.headers.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect(),
-        tls: ClientTls {
-            insecure: upstream.endpoint.starts_with("http://"),
-            ca_pem: upstream.tls.ca_file.as_deref().map(read).transpose()?,
-            identity,
-            server_name: upstream.tls.server_name.clone(),
-        },
+        authorization: upstream.credentials.as_ref().map(authorization),
+        tls: ClientTls { insecure: upstream.endpoint.starts_with("http://"), ..client_tls(&upstream.tls)? },
         timeout: upstream.timeout,
     };
     let (queue, retry) = (upstream.queue, upstream.retry);
@@ -176,6 +161,44 @@ pub fn exporter(exporter: &Exporter) -> anyhow::Result<ExporterSettings> {
             ..RetrySettings::default()
         },
     })
+}
+
+/// Reads the files of a listener's TLS.
+///
+/// # Errors
+/// If one can't be read.
+pub fn server_tls(tls: &config::ServerTls) -> anyhow::Result<ServerTls> {
+    Ok(ServerTls {
+        cert_pem: read(&tls.cert_file)?,
+        key_pem: read(&tls.key_file)?,
+        client_ca_pem: tls.client_ca_file.as_deref().map(read).transpose()?,
+    })
+}
+
+/// Reads the files of TLS to a far side.
+///
+/// # Errors
+/// If one can't be read.
+pub fn client_tls(tls: &config::ClientTls) -> anyhow::Result<ClientTls> {
+    let identity = match &tls.identity {
+        None => None,
+        Some((cert, key)) => Some(Identity { cert_pem: read(cert)?, key_pem: read(key)? }),
+    };
+    Ok(ClientTls {
+        insecure: false,
+        ca_pem: tls.ca_file.as_deref().map(read).transpose()?,
+        identity,
+        server_name: tls.server_name.clone(),
+    })
+}
+
+fn authorization(credentials: &Credentials) -> Authorization {
+    match credentials {
+        Credentials::Bearer(token) => Authorization::Bearer(token.0.clone()),
+        Credentials::Basic { username, password } => {
+            Authorization::Basic { username: username.clone(), password: password.0.clone() }
+        }
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

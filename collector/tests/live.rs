@@ -10,7 +10,7 @@ use foreshock::{
 };
 use foreshock_otlp::{
     Signal, json,
-    receive::{self, grpc},
+    receive::{self, Transport},
     request::{Intake, Refusal, Request},
 };
 use std::{
@@ -44,7 +44,13 @@ impl Intake for Backend {
 impl Backend {
     async fn start(self: &Arc<Self>, listener: TcpListener) {
         let intake: Arc<dyn Intake> = Arc::<Self>::clone(self);
-        tokio::spawn(grpc::serve(listener, receive::Settings::default(), intake, std::future::pending()));
+        tokio::spawn(receive::serve(
+            Transport::Grpc,
+            listener,
+            receive::Settings::default(),
+            intake,
+            std::future::pending(),
+        ));
     }
 
     fn has(&self, bytes: &Bytes) -> bool {

@@ -1,5 +1,6 @@
 //! The only crate of Foreshock that knows OTLP: receive, view, forward, encode, export.
 
+pub mod authorization;
 pub mod compression;
 pub mod encode;
 pub mod export;

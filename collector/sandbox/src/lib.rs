@@ -32,4 +32,4 @@ pub use pool::DetectorPool;
 pub use sandbox::{LoadError, Sandbox, SandboxError};
 pub use settings::{Limits, PoolSettings, Settings};
 pub use state::{SavedModel, ServiceState};
-pub use stats::{DURATION_BOUNDS_SECONDS, DurationHistogram, FAULT_REASONS, Stats};
+pub use stats::{FAULT_REASONS, Stats};

@@ -110,6 +110,9 @@ impl Detectors for DetectorPool {
             return Vec::new();
         }
         service.now = closed.window.end;
+        let rows = closed.window.ids.len();
+        let _window =
+            tracing::debug_span!("window", service = %closed.service, end_ns = closed.window.end.0, rows).entered();
         let delta = service.registry.update(&closed.window, self.settings.max_series);
         let row_kinds = service.registry.kinds_of(&closed.window.ids);
         let occasion = Occasion { closed, registry: &service.registry, delta: &delta, row_kinds: &row_kinds };

@@ -110,6 +110,8 @@ impl Slot {
         let attributes: Vec<Vec<(&str, &str)>> = opened.iter().map(|series| pairs(&series.attributes)).collect();
         let opened: Vec<types::Series<'_>> =
             opened.iter().zip(&attributes).map(|(series, attributes)| series_out(series, attributes)).collect();
+        let span = tracing::debug_span!("detector", detector = %self.detector.identity.name, otel.status_code = tracing::field::Empty);
+        let _span = span.enter();
         let began = Instant::now();
         let answer = model.observe(
             self.deadlines.observe,

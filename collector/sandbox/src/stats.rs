@@ -2,7 +2,11 @@
 
 use foreshock_engine::verdict::FaultReason;
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    fmt,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -16,12 +20,6 @@ pub const FAULT_REASONS: [FaultReason; 6] = [
     FaultReason::Refused,
 ];
 
-/// Upper bounds of the buckets of [`DurationHistogram`], in seconds; the last bucket has none.
-pub const DURATION_BOUNDS_SECONDS: [f64; 13] =
-    [10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 100e-3];
-
-const BUCKETS: usize = DURATION_BOUNDS_SECONDS.len() + 1;
-
 /// What a detector did so far. Relaxed atomics: each number is right by itself, several read together may be a call apart.
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -32,18 +30,16 @@ pub struct Stats {
     memory_bytes: AtomicU64,
     log_lines_left_out: AtomicU64,
     series_left_out: AtomicU64,
-    seconds: [AtomicU64; BUCKETS],
-    nanos: AtomicU64,
+    watcher: OnceLock<Watcher>,
 }
 
-/// How long calls of `observe` took.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct DurationHistogram {
-    /// Calls per bucket, not accumulated; one more than [`DURATION_BOUNDS_SECONDS`]. A call belongs to the first bucket whose
-    /// bound is not below its duration.
-    pub counts: [u64; BUCKETS],
-    /// All durations together, in seconds.
-    pub sum_seconds: f64,
+/// Told how long each call took, in seconds.
+struct Watcher(Box<dyn Fn(f64) + Send + Sync>);
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watcher")
+    }
 }
 
 impl Stats {
@@ -89,21 +85,17 @@ impl Stats {
         self.series_left_out.load(Relaxed)
     }
 
-    /// How long calls of `observe` took.
-    #[must_use]
-    pub fn durations(&self) -> DurationHistogram {
-        DurationHistogram {
-            counts: std::array::from_fn(|bucket| self.seconds[bucket].load(Relaxed)),
-            sum_seconds: self.nanos.load(Relaxed) as f64 / 1e9,
-        }
+    /// Has `watcher` told how long each call of `observe` takes from now on, in seconds, on the thread of the call. The first
+    /// one stays.
+    pub fn watch_calls(&self, watcher: impl Fn(f64) + Send + Sync + 'static) {
+        let _ = self.watcher.set(Watcher(Box::new(watcher)));
     }
 
     pub(crate) fn add_call(&self, took: Duration) {
         self.calls.fetch_add(1, Relaxed);
-        let seconds = took.as_secs_f64();
-        let bucket = DURATION_BOUNDS_SECONDS.partition_point(|&bound| bound < seconds);
-        self.seconds[bucket].fetch_add(1, Relaxed);
-        self.nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        if let Some(Watcher(watcher)) = self.watcher.get() {
+            watcher(took.as_secs_f64());
+        }
     }
 
     pub(crate) fn add_fault(&self, reason: FaultReason) {
@@ -145,18 +137,18 @@ impl Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{Arc, Mutex};
 
-    /// A duration on a bound belongs to that bound's bucket, as in OTLP's histograms; one above all bounds to the last.
+    /// Every call is counted, and told to the one who watches, in seconds.
     #[test]
-    fn durations_fall_into_their_buckets() {
+    fn calls_are_told() {
+        let told = Arc::<Mutex<Vec<f64>>>::default();
         let stats = Stats::default();
-        for micros in [1, 10, 11, 100_000, 100_001] {
-            stats.add_call(Duration::from_micros(micros));
-        }
-        let durations = stats.durations();
-        assert_eq!(durations.counts[..2], [2, 1]);
-        assert_eq!(durations.counts[12..], [1, 1]);
-        assert_eq!(durations.sum_seconds, 0.200_023);
-        assert_eq!(stats.calls(), 5);
+        stats.add_call(Duration::from_micros(1));
+        let watched = Arc::clone(&told);
+        stats.watch_calls(move |seconds| watched.lock().expect("not poisoned").push(seconds));
+        stats.watch_calls(|_| panic!("the first one stays"));
+        stats.add_call(Duration::from_millis(250));
+        assert_eq!((&*told.lock().expect("not poisoned"), stats.calls()), (&vec![0.25], 2));
     }
 }

@@ -62,8 +62,22 @@ pub struct Listener {
     pub max_message_bytes: usize,
     /// Certificate, key and authority of clients; `None` means plain text.
     pub tls: Option<ServerTls>,
-    /// The token that a sender must show; `None` lets everybody in.
-    pub bearer_token: Option<Secret>,
+    /// What a sender must show; `None` lets everybody in.
+    pub credentials: Option<Credentials>,
+}
+
+/// What stands in an `authorization` header.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Credentials {
+    /// A bearer token.
+    Bearer(Secret),
+    /// A name without a colon, and a password.
+    Basic {
+        /// The name.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
 }
 
 /// Text that must not be shown.
@@ -130,6 +144,8 @@ pub struct Upstream {
     pub compression: Compression,
     /// Names in lower case.
     pub headers: Vec<(String, Secret)>,
+    /// What is shown to the far side.
+    pub credentials: Option<Credentials>,
     /// Only of use with `https`.
     pub tls: ClientTls,
     /// How long one attempt may take. Default 5 s over gRPC, 30 s over HTTP.
@@ -314,15 +330,28 @@ pub struct Telemetry {
     pub metrics: Option<MetricsPush>,
     /// Where own spans are pushed.
     pub traces: Option<TracesPush>,
+    /// Where own log records are pushed, beside the lines on stderr.
+    pub logs: Option<Push>,
     /// Attributes beside `service.name`, `service.version` and `service.instance.id`.
     pub resource: Vec<(String, String)>,
+}
+
+/// An OTLP/gRPC endpoint that takes own telemetry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Push {
+    /// URL with scheme `http` or `https`.
+    pub endpoint: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, Secret)>,
+    /// Only of use with `https`.
+    pub tls: ClientTls,
 }
 
 /// Where own metrics are pushed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricsPush {
-    /// URL of an OTLP/gRPC endpoint.
-    pub endpoint: String,
+    /// Where to.
+    pub to: Push,
     /// How often. Default 60 s.
     pub interval: Duration,
 }
@@ -330,8 +359,8 @@ pub struct MetricsPush {
 /// Where own spans are pushed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TracesPush {
-    /// URL of an OTLP/gRPC endpoint.
-    pub endpoint: String,
+    /// Where to.
+    pub to: Push,
     /// Share of traces that are kept, 0 to 1. Default 0.01.
     pub sampling: f64,
 }

@@ -65,7 +65,11 @@ impl Problems {
         self.add(mark, Gravity::Warning, message.into());
     }
 
-    fn add(&mut self, mark: Mark, gravity: Gravity, message: String) {
+    /// One line each: what others say of their faults may have several.
+    fn add(&mut self, mark: Mark, gravity: Gravity, mut message: String) {
+        if message.contains('\n') {
+            message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        }
         let problem = Problem { mark, gravity, message };
         if !self.list.contains(&problem) {
             self.list.push(problem);

@@ -64,11 +64,11 @@ pub(crate) struct RawListener {
     pub(crate) max_recv_msg_size_mib: Option<u64>,
     /// `tls`.
     pub(crate) tls: Option<RawTls>,
-    /// `auth.bearer_token` and `auth.bearer_token_file`.
+    /// `auth`.
     pub(crate) auth: Option<RawAuth>,
 }
 
-/// `auth` of a listener.
+/// `auth` of a listener or an exporter.
 #[derive(Debug, Default)]
 pub(crate) struct RawAuth {
     /// Where it stands.
@@ -77,6 +77,21 @@ pub(crate) struct RawAuth {
     pub(crate) bearer_token: Option<At<String>>,
     /// A file that holds it.
     pub(crate) bearer_token_file: Option<At<String>>,
+    /// `basic`.
+    pub(crate) basic: Option<RawBasic>,
+}
+
+/// `auth.basic`.
+#[derive(Debug, Default)]
+pub(crate) struct RawBasic {
+    /// Where it stands.
+    pub(crate) mark: Mark,
+    /// The name.
+    pub(crate) username: Option<At<String>>,
+    /// The password itself.
+    pub(crate) password: Option<At<String>>,
+    /// A file that holds it.
+    pub(crate) password_file: Option<At<String>>,
 }
 
 /// `tls` of a listener or an exporter.
@@ -118,6 +133,8 @@ pub(crate) struct RawExporter {
     pub(crate) compression: Option<Compression>,
     /// `headers`.
     pub(crate) headers: Vec<(At<String>, At<String>)>,
+    /// `auth`.
+    pub(crate) auth: Option<RawAuth>,
     /// `tls`.
     pub(crate) tls: Option<RawTls>,
     /// `timeout`.
@@ -288,6 +305,8 @@ pub(crate) struct RawTelemetry {
     pub(crate) level: Option<At<String>>,
     /// `logs.format`.
     pub(crate) format: Option<LogFormat>,
+    /// `logs.otlp`.
+    pub(crate) logs: Option<RawPush>,
     /// `metrics.otlp`.
     pub(crate) metrics: Option<RawPush>,
     /// `traces.otlp`.
@@ -303,6 +322,10 @@ pub(crate) struct RawPush {
     pub(crate) mark: Mark,
     /// URL of an OTLP/gRPC endpoint.
     pub(crate) endpoint: Option<At<String>>,
+    /// `headers`.
+    pub(crate) headers: Vec<(At<String>, At<String>)>,
+    /// `tls`.
+    pub(crate) tls: Option<RawTls>,
     /// How often metrics are sent.
     pub(crate) interval: Option<Duration>,
     /// Share of traces that are kept, 0 to 1.

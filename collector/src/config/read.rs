@@ -4,8 +4,8 @@ use super::{
     fields::Fields,
     problem::{Problems, hint},
     raw::{
-        Compression, LogFormat, Raw, RawAnomalies, RawAuth, RawDetection, RawDetector, RawEndpoint, RawExporter,
-        RawIncidents, RawListener, RawPipeline, RawPush, RawQueue, RawReceiver, RawRetry, RawTls,
+        Compression, LogFormat, Raw, RawAnomalies, RawAuth, RawBasic, RawDetection, RawDetector, RawEndpoint,
+        RawExporter, RawIncidents, RawListener, RawPipeline, RawPush, RawQueue, RawReceiver, RawRetry, RawTls,
     },
     yaml::{Node, Value},
 };
@@ -97,18 +97,31 @@ fn read_listener(protocols: &mut Fields<'_>, key: &'static str, problems: &mut P
         endpoint: fields.text("endpoint", problems),
         max_recv_msg_size_mib: fields.whole("max_recv_msg_size_mib", 1..=1024, problems).map(|at| at.value),
         tls: fields.fields("tls", problems).map(|tls| read_tls(tls, true, problems)),
-        auth: fields.fields("auth", problems).map(|mut auth| {
-            let read = RawAuth {
-                mark: auth.mark,
-                bearer_token: auth.text("bearer_token", problems),
-                bearer_token_file: auth.text("bearer_token_file", problems),
-            };
-            auth.finish(problems);
-            read
-        }),
+        auth: fields.fields("auth", problems).map(|auth| read_auth(auth, problems)),
     };
     fields.finish(problems);
     Some(listener)
+}
+
+fn read_auth(mut auth: Fields<'_>, problems: &mut Problems) -> RawAuth {
+    let read = RawAuth {
+        mark: auth.mark,
+        bearer_token: auth.text("bearer_token", problems),
+        bearer_token_file: auth.text("bearer_token_file", problems),
+        basic: auth.fields("basic", problems).map(|mut basic| {
+            let read = RawBasic {
+                mark: basic.mark,
+                username: basic.text("username", problems),
+                password: basic.text("password", problems),
+                password_file: basic.text("password_file", problems),
+            };
+            basic.finish(problems);
+            read
+        }),
+    };
+    auth.refuse("authenticator", "Foreshock has no extensions; give `bearer_token` or `basic` here", problems);
+    auth.finish(problems);
+    read
 }
 
 fn read_tls(mut fields: Fields<'_>, listener: bool, problems: &mut Problems) -> RawTls {
@@ -147,6 +160,7 @@ fn read_exporter(name: &str, node: &Node, path: &str, problems: &mut Problems) -
     let words = [("none", Compression::None), ("gzip", Compression::Gzip), ("zstd", Compression::Zstd)];
     exporter.compression = fields.choice("compression", &words, problems).map(|at| at.value);
     exporter.headers = fields.text_map("headers", problems);
+    exporter.auth = fields.fields("auth", problems).map(|auth| read_auth(auth, problems));
     exporter.tls = fields.fields("tls", problems).map(|tls| read_tls(tls, false, problems));
     exporter.timeout = fields.duration("timeout", MS..=DAY, problems).map(|at| at.value);
     if let Some(mut queue) = fields.fields("sending_queue", problems) {
@@ -296,10 +310,15 @@ fn read_service(mut service: Fields<'_>, raw: &mut Raw, problems: &mut Problems)
             raw.telemetry.level = logs.text("level", problems);
             let words = [("text", LogFormat::Text), ("console", LogFormat::Text), ("json", LogFormat::Json)];
             raw.telemetry.format = logs.choice("format", &words, problems).map(|at| at.value);
+            raw.telemetry.logs = read_push(&mut logs, "logs", problems);
             logs.finish(problems);
         }
-        raw.telemetry.metrics = read_push(&mut telemetry, "metrics", problems);
-        raw.telemetry.traces = read_push(&mut telemetry, "traces", problems);
+        for (key, push) in [("metrics", &mut raw.telemetry.metrics), ("traces", &mut raw.telemetry.traces)] {
+            if let Some(mut signal) = telemetry.fields(key, problems) {
+                *push = read_push(&mut signal, key, problems);
+                signal.finish(problems);
+            }
+        }
         raw.telemetry.resource = telemetry.text_map("resource", problems);
         telemetry.finish(problems);
     }
@@ -307,18 +326,21 @@ fn read_service(mut service: Fields<'_>, raw: &mut Raw, problems: &mut Problems)
     service.finish(problems);
 }
 
-fn read_push(telemetry: &mut Fields<'_>, key: &'static str, problems: &mut Problems) -> Option<RawPush> {
-    let mut signal = telemetry.fields(key, problems)?;
-    let push = signal.fields("otlp", problems).map(|mut otlp| {
-        let mut push = RawPush { mark: otlp.mark, endpoint: otlp.text("endpoint", problems), ..RawPush::default() };
-        if key == "metrics" {
-            push.interval = otlp.duration("interval", SECOND..=DAY, problems).map(|at| at.value);
-        } else {
-            push.sampling = otlp.number("sampling", 0.0..=1.0, problems).map(|at| at.value);
-        }
-        otlp.finish(problems);
-        push
-    });
-    signal.finish(problems);
-    push
+/// What stands under `otlp` of own metrics, traces or logs.
+fn read_push(signal: &mut Fields<'_>, which: &str, problems: &mut Problems) -> Option<RawPush> {
+    let mut otlp = signal.fields("otlp", problems)?;
+    let mut push = RawPush {
+        mark: otlp.mark,
+        endpoint: otlp.text("endpoint", problems),
+        headers: otlp.text_map("headers", problems),
+        tls: otlp.fields("tls", problems).map(|tls| read_tls(tls, false, problems)),
+        ..RawPush::default()
+    };
+    match which {
+        "metrics" => push.interval = otlp.duration("interval", SECOND..=DAY, problems).map(|at| at.value),
+        "traces" => push.sampling = otlp.number("sampling", 0.0..=1.0, problems).map(|at| at.value),
+        _ => {}
+    }
+    otlp.finish(problems);
+    Some(push)
 }

@@ -7,7 +7,7 @@ use foreshock_engine::{
     signal::{AttributeValue, Attributes, LogRecord, Metric, Point, Sink, Span},
 };
 use foreshock_otlp::{
-    receive::{self, grpc},
+    receive::{self, Transport},
     request::{Intake, Refusal, Request},
     view,
 };
@@ -112,7 +112,8 @@ impl Backend {
         let arrived = Arc::new(Arrived::default());
         let (stop, stopped) = oneshot::channel::<()>();
         let settings = receive::Settings { max_message_bytes: 64 << 20, ..receive::Settings::default() };
-        let server = tokio::spawn(grpc::serve(listener, settings, Arc::clone(&arrived) as Arc<dyn Intake>, async {
+        let intake = Arc::clone(&arrived) as Arc<dyn Intake>;
+        let server = tokio::spawn(receive::serve(Transport::Grpc, listener, settings, intake, async {
             // An error means that the backend was dropped: also a reason to stop.
             let _ = stopped.await;
         }));

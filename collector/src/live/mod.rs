@@ -31,7 +31,7 @@ use foreshock_engine::event::IncidentId;
 use foreshock_otlp::{
     Signal,
     export::{Exporter, ExporterHandle},
-    receive::{InFlightBytes, ReceiverCounters, grpc, http},
+    receive::{self, InFlightBytes, ReceiverCounters, Transport},
     request::Intake,
 };
 use foreshock_store::Store;
@@ -174,15 +174,16 @@ impl Live {
         let in_flight = InFlightBytes::default();
         let drain = config.shutdown_timeout.div_f64(2.0).min(Duration::from_secs(5));
         let mut receivers = JoinSet::new();
-        if let (Some(listener), Some(about)) = (listeners.grpc.take(), &config.grpc) {
-            let settings = settings::receiver(about, &in_flight, &receiver_counters, drain)?;
-            let serve = grpc::serve(listener, settings, Arc::clone(&intake), until(receivers_stopped.clone()));
-            receivers.spawn(watched("the OTLP/gRPC receiver", failure.clone(), serve));
-        }
-        if let (Some(listener), Some(about)) = (listeners.http.take(), &config.http) {
-            let settings = settings::receiver(about, &in_flight, &receiver_counters, drain)?;
-            let serve = http::serve(listener, settings, Arc::clone(&intake), until(receivers_stopped.clone()));
-            receivers.spawn(watched("the OTLP/HTTP receiver", failure.clone(), serve));
+        for (transport, what, listener, about) in [
+            (Transport::Grpc, "the OTLP/gRPC receiver", listeners.grpc.take(), &config.grpc),
+            (Transport::Http, "the OTLP/HTTP receiver", listeners.http.take(), &config.http),
+        ] {
+            if let (Some(listener), Some(about)) = (listener, about) {
+                let settings = settings::receiver(about, &in_flight, &receiver_counters, drain)?;
+                let stop = until(receivers_stopped.clone());
+                let serve = receive::serve(transport, listener, settings, Arc::clone(&intake), stop);
+                receivers.spawn(watched(what, failure.clone(), serve));
+            }
         }
         if let Some(listener) = listeners.console.take() {
             let shown = Arc::clone(&telemetry);

@@ -45,7 +45,7 @@ fn receiver() -> SocketAddr {
         let address = listener.local_addr().expect("an address");
         std::thread::spawn(move || {
             let settings = Settings { max_message_bytes: 1 << 16, max_plain_bytes: 1 << 20, ..Settings::default() };
-            let served = receive::http::serve(listener, settings, Arc::new(Check), std::future::pending());
+            let served = receive::serve(receive::Transport::Http, listener, settings, Arc::new(Check), std::future::pending());
             runtime.block_on(served).expect("serves for ever");
         });
         address

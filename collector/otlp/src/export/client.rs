@@ -109,6 +109,10 @@ impl Upstream {
             value.set_sensitive(true);
             headers.insert(key, value);
         }
+        if let Some(authorization) = &settings.authorization {
+            let invalid = || ClientError::Header { name: http::header::AUTHORIZATION.to_string() };
+            headers.insert(http::header::AUTHORIZATION, authorization.header().ok_or_else(invalid)?);
+        }
         Ok(Self {
             client: client(protocol, settings)?,
             protocol,
@@ -311,6 +315,16 @@ fn client(
         .http2_keep_alive_interval(interval)
         .http2_keep_alive_timeout(timeout)
         .build(connector))
+}
+
+impl ClientTls {
+    /// Whether a client could use it.
+    ///
+    /// # Errors
+    /// [`TlsError`] if not.
+    pub fn check(&self) -> Result<(), TlsError> {
+        tls_config(self).map(drop)
+    }
 }
 
 fn tls_config(tls: &ClientTls) -> Result<ClientConfig, TlsError> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::authorization::Authorization;
 use crate::compression::Compression;
 
 /// An exporter.
@@ -48,6 +49,8 @@ pub struct ClientSettings {
     pub compression: Option<Compression>,
     /// Sent with each request; names are case-insensitive.
     pub headers: Vec<(String, String)>,
+    /// What is shown to the upstream, in place of a header `authorization`.
+    pub authorization: Option<Authorization>,
     /// Certificates.
     pub tls: ClientTls,
     /// How long an attempt may take, connecting included. Default 5 s for gRPC and 30 s for HTTP in the Collector; here 5 s.
@@ -134,6 +137,7 @@ impl ClientSettings {
             endpoint: endpoint.into(),
             compression: Some(Compression::Gzip),
             headers: Vec::new(),
+            authorization: None,
             tls: ClientTls::default(),
             timeout: Duration::from_secs(5),
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::{Instrument, field};
 
 use super::client::{ClientError, Protocol, Upstream};
 use super::debug;
@@ -117,10 +118,23 @@ async fn deliver(
     let exporter = queue.name();
     loop {
         let seen = *phase.borrow_and_update();
+        let span = tracing::debug_span!(
+            "export",
+            otel.kind = "client",
+            exporter,
+            signal = %held.signal,
+            items = held.items,
+            otel.status_code = field::Empty,
+            error.message = field::Empty,
+        );
         let outcome = tokio::select! {
-            outcome = sender.send(held, exporter) => outcome,
+            outcome = sender.send(held, exporter).instrument(span.clone()) => outcome,
             () = reached(phase.clone(), Phase::Stopped) => return Settled::Left,
         };
+        if let Outcome::Failed { reason } | Outcome::Unsupported { reason } | Outcome::Retry { reason, .. } = &outcome {
+            span.record("otel.status_code", "ERROR").record("error.message", reason);
+        }
+        drop(span);
         let (reason, after) = match outcome {
             Outcome::Delivered { rejected, message } => {
                 return Settled::Sent { rejected, message };

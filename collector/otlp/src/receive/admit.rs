@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
+use tracing::{Instrument, Span, field};
 
 use super::in_flight::Reservation;
 use super::{Settings, Transport};
@@ -23,8 +24,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Why a request was not taken. Each transport maps it to its own status.
 #[derive(Debug)]
 pub(super) enum Rejection {
-    /// No bearer token, or a wrong one.
-    Unauthenticated,
+    /// No credentials, or wrong ones; says what is wanted.
+    Unauthenticated(HeaderValue),
     /// An encoding other than identity, gzip and zstd.
     UnknownEncoding,
     /// Larger than `limit` bytes.
@@ -63,6 +64,21 @@ pub(super) struct Gate {
 }
 
 impl Rejection {
+    /// A word for spans.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated(_) => "unauthenticated",
+            Self::UnknownEncoding => "unknown_encoding",
+            Self::TooLarge { .. } => "too_large",
+            Self::Malformed(_) => "malformed",
+            Self::Busy { .. } => "busy",
+            Self::NotConfigured => "not_configured",
+            Self::Slow => "slow",
+            Self::Interrupted(_) => "interrupted",
+            Self::Internal(_) => "internal",
+        }
+    }
+
     pub(super) fn busy() -> Self {
         Self::Busy { reason: "too many bytes in flight", retry_after: RETRY_AFTER, refused: false }
     }
@@ -91,24 +107,39 @@ impl From<Refusal> for Rejection {
 }
 
 impl Gate {
-    /// Counts a request that never reached the intake.
-    pub(super) fn count_failed(&self, signal: Signal, rejection: &Rejection) {
-        if !matches!(rejection, Rejection::Busy { refused: true, .. } | Rejection::NotConfigured) {
-            self.settings.counters.add_failed(signal, self.transport);
+    /// Takes one request in a span of its own, and counts it if it never reached the intake.
+    pub(super) async fn watch(
+        &self,
+        signal: Signal,
+        take: impl Future<Output = Result<(), Rejection>>,
+    ) -> Result<(), Rejection> {
+        let span = tracing::debug_span!(
+            "receive",
+            otel.kind = "server",
+            %signal,
+            transport = self.transport.name(),
+            bytes = field::Empty,
+            items = field::Empty,
+            otel.status_code = field::Empty,
+            error.type = field::Empty,
+        );
+        let taken = take.instrument(span.clone()).await;
+        if let Err(rejection) = &taken {
+            if !matches!(rejection, Rejection::Busy { refused: true, .. } | Rejection::NotConfigured) {
+                self.settings.counters.add_failed(signal, self.transport);
+            }
+            span.record("otel.status_code", "ERROR").record("error.type", rejection.name());
         }
+        taken
     }
 
-    /// Checks the bearer token, if one is wanted.
+    /// Checks the credentials, if some are wanted.
     pub(super) fn authenticate(&self, headers: &HeaderMap) -> Result<(), Rejection> {
-        let Some(wanted) = &self.settings.bearer_token else {
+        let Some(wanted) = &self.settings.authorization else {
             return Ok(());
         };
-        headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| bearer(value.as_bytes()))
-            .filter(|given| equal_in_constant_time(given, wanted.as_bytes()))
-            .map(|_| ())
-            .ok_or(Rejection::Unauthenticated)
+        let shown = headers.get(header::AUTHORIZATION).is_some_and(|given| wanted.is_shown_by(given.as_bytes()));
+        if shown { Ok(()) } else { Err(Rejection::Unauthenticated(wanted.challenge())) }
     }
 
     /// Takes one message, as it came over the wire.
@@ -120,6 +151,7 @@ impl Gate {
         bytes: Bytes,
         reservation: &mut Reservation,
     ) -> Result<(), Rejection> {
+        Span::current().record("bytes", bytes.len());
         let plain = match compression {
             Some(compression) => self.inflate(compression, bytes.clone(), reservation).await?,
             None if bytes.len() > self.settings.max_plain_bytes => {
@@ -134,6 +166,7 @@ impl Gate {
         } else {
             parse(signal, format, plain)?
         };
+        Span::current().record("items", items);
         let encoded = compression.filter(|_| format == Format::Protobuf).map(|compression| (compression, bytes));
         let counters = &self.settings.counters;
         match self.intake.accept(Request::new(signal, items, plain, encoded)) {
@@ -177,37 +210,4 @@ fn parse(signal: Signal, format: Format, bytes: Bytes) -> Result<(Bytes, u64), R
     };
     let items = view::validate(signal, &bytes).map_err(|error| Rejection::Malformed(error.to_string()))?;
     Ok((bytes, items.count))
-}
-
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
-}
-
-/// Takes time by the length of `given` alone, so that a token can't be guessed byte by byte.
-fn equal_in_constant_time(given: &[u8], wanted: &[u8]) -> bool {
-    let mut difference = usize::from(given.len() != wanted.len());
-    for (index, byte) in given.iter().enumerate() {
-        let other = wanted.get(index).copied().unwrap_or(0);
-        difference |= usize::from(std::hint::black_box(byte ^ other));
-    }
-    difference == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The scheme is case-insensitive (RFC 9110), the token is not, and prefixes do not match.
-    #[test]
-    fn bearer_tokens() {
-        let matches = |value: &[u8]| bearer(value).is_some_and(|given| equal_in_constant_time(given, b"secret"));
-        assert!(matches(b"Bearer secret"));
-        assert!(matches(b"bearer secret"));
-        for wrong in
-            [&b"Bearer secre"[..], b"Bearer secrets", b"Bearer Secret", b"Bearer ", b"Basic secret", b"secret", b""]
-        {
-            assert!(!matches(wrong), "{wrong:?}");
-        }
-    }
 }

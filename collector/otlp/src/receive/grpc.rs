@@ -3,22 +3,17 @@
 //! Statuses follow the OTLP specification: malformed is INVALID_ARGUMENT, too large is RESOURCE_EXHAUSTED without
 //! RetryInfo (not retryable), no room is UNAVAILABLE with RetryInfo.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::net::TcpListener;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::admit::{Format, Gate, Rejection};
 use super::body::{Announced, GRPC_PREFIX, Reply, collect};
-use super::connections::{self, Answer, ServeError};
-use super::{Settings, Transport};
+use super::connections::Answer;
 use crate::compression::Compression;
-use crate::request::Intake;
 use crate::signal::Signal;
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -26,22 +21,7 @@ const GRPC_ENCODING: &str = "grpc-encoding";
 const GRPC_ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 const GRPC_STATUS: &str = "grpc-status";
 
-/// Serves OTLP/gRPC (HTTP/2, with or without TLS) on `listener` until `shutdown` resolves and running requests have ended.
-///
-/// # Errors
-/// [`ServeError`] at the start, if the certificates are unusable. Nothing that a peer does ends the receiver.
-pub async fn serve(
-    listener: TcpListener,
-    settings: Settings,
-    intake: Arc<dyn Intake>,
-    shutdown: impl Future<Output = ()> + Send,
-) -> Result<(), ServeError> {
-    let gate = Gate { settings: settings.clone(), transport: Transport::Grpc, intake };
-    let answer = Arc::new(Grpc(gate));
-    connections::serve(listener, &settings, Transport::Grpc, answer, shutdown).await
-}
-
-struct Grpc(Gate);
+pub(super) struct Grpc(pub(super) Gate);
 
 impl Answer for Grpc {
     async fn answer(&self, request: Request<Incoming>) -> Response<Reply> {
@@ -62,12 +42,9 @@ impl Answer for Grpc {
         }
         let (head, body) = request.into_parts();
         let gate = &self.0;
-        match take(gate, signal, &head.headers, body).await {
+        match gate.watch(signal, take(gate, signal, &head.headers, body)).await {
             Ok(()) => accepted(),
-            Err(rejection) => {
-                gate.count_failed(signal, &rejection);
-                rejected(&rejection)
-            }
+            Err(rejection) => rejected(&rejection),
         }
     }
 }
@@ -141,7 +118,7 @@ fn rejected(rejection: &Rejection) -> Response<Reply> {
 /// The status of OTLP/gRPC for a rejection.
 pub(super) fn status(rejection: &Rejection) -> Status {
     match rejection {
-        Rejection::Unauthenticated => Status::unauthenticated("no valid bearer token"),
+        Rejection::Unauthenticated(_) => Status::unauthenticated("no valid credentials"),
         Rejection::UnknownEncoding => {
             Status::unimplemented(format!("unknown encoding, expected one of {}", Compression::ACCEPTED))
         }

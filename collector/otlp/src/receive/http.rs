@@ -3,7 +3,6 @@
 //! Statuses follow the OTLP specification: malformed is 400 with a `google.rpc.Status` in the request's format, no room is
 //! 503 with `Retry-After`. 415, 413, 405, 404, 401 and 408 are as in RFC 9110.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,34 +11,15 @@ use http_body::Body;
 use hyper::body::Incoming;
 use prost::Message;
 use serde::Serialize;
-use tokio::net::TcpListener;
 
 use super::admit::{Format, Gate, Rejection};
 use super::body::{Announced, Reply, collect};
-use super::connections::{self, Answer, ServeError};
+use super::connections::Answer;
 use super::grpc;
-use super::{Settings, Transport};
 use crate::compression::Compression;
-use crate::request::Intake;
 use crate::signal::Signal;
 
-/// Serves OTLP/HTTP (HTTP/1.1 and HTTP/2, with or without TLS) on `listener` until `shutdown` resolves and running requests
-/// have ended.
-///
-/// # Errors
-/// [`ServeError`] at the start, if the certificates are unusable. Nothing that a peer does ends the receiver.
-pub async fn serve(
-    listener: TcpListener,
-    settings: Settings,
-    intake: Arc<dyn Intake>,
-    shutdown: impl Future<Output = ()> + Send,
-) -> Result<(), ServeError> {
-    let gate = Gate { settings: settings.clone(), transport: Transport::Http, intake };
-    let answer = Arc::new(Http(gate));
-    connections::serve(listener, &settings, Transport::Http, answer, shutdown).await
-}
-
-struct Http(Gate);
+pub(super) struct Http(pub(super) Gate);
 
 impl Answer for Http {
     async fn answer(&self, request: Request<Incoming>) -> Response<Reply> {
@@ -60,12 +40,9 @@ impl Answer for Http {
             gate.settings.counters.add_failed(signal, gate.transport);
             return empty(StatusCode::UNSUPPORTED_MEDIA_TYPE);
         };
-        match take(gate, signal, format, &head.headers, body).await {
+        match gate.watch(signal, take(gate, signal, format, &head.headers, body)).await {
             Ok(()) => accepted(format),
-            Err(rejection) => {
-                gate.count_failed(signal, &rejection);
-                rejected(format, &rejection)
-            }
+            Err(rejection) => rejected(format, &rejection),
         }
     }
 }
@@ -155,8 +132,8 @@ fn rejected(format: Format, rejection: &Rejection) -> Response<Reply> {
             let accepted = HeaderValue::from_static(Compression::ACCEPTED);
             headers.insert(header::ACCEPT_ENCODING, accepted);
         }
-        Rejection::Unauthenticated => {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        Rejection::Unauthenticated(challenge) => {
+            headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
         }
         _ => {}
     }
@@ -165,7 +142,7 @@ fn rejected(format: Format, rejection: &Rejection) -> Response<Reply> {
 
 fn http_status(rejection: &Rejection) -> StatusCode {
     match rejection {
-        Rejection::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Rejection::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
         Rejection::UnknownEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Rejection::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Rejection::Malformed(_) | Rejection::Interrupted(_) => StatusCode::BAD_REQUEST,

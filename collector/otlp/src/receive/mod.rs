@@ -1,22 +1,28 @@
 //! Receives OTLP over gRPC and HTTP, and hands each valid request to an [`Intake`](crate::request::Intake).
 //!
 //! Both transports share one accept loop (`connections`), one way to collect a body (`body`) and one way from a body
-//! to the intake (`admit`); [`grpc`] and [`http`] only translate to and from their protocol. No framework stands
+//! to the intake (`admit`); `grpc` and `http` only translate to and from their protocol. No framework stands
 //! between hyper and the handler, so a request is one task, one copy of its body into a buffer of the right size, and
 //! one decompression.
 //!
 //! The copy is deliberate: hyper's chunks are slices of its read buffers, and a queue of small requests would pin large
 //! buffers for as long as an upstream is down.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::authorization::Authorization;
+use crate::request::Intake;
 
 mod admit;
 mod body;
 mod connections;
 mod counters;
-pub mod grpc;
-pub mod http;
+mod grpc;
+mod http;
 mod in_flight;
 pub(crate) mod tls;
 
@@ -38,8 +44,8 @@ pub struct Settings {
     pub in_flight: InFlightBytes,
     /// Certificate and key. Default none: plain text.
     pub tls: Option<ServerTls>,
-    /// If set, requests must carry `authorization: Bearer <token>`. Compared in constant time.
-    pub bearer_token: Option<String>,
+    /// If set, requests must show it. Compared in constant time.
+    pub authorization: Option<Authorization>,
     /// Connections at a time. Default 4096. Beyond it, new ones wait in the kernel's backlog.
     pub max_connections: usize,
     /// HTTP/2 streams at a time on one connection. Default 256.
@@ -63,7 +69,7 @@ impl Default for Settings {
             max_plain_bytes: 64 << 20,
             in_flight: InFlightBytes::default(),
             tls: None,
-            bearer_token: None,
+            authorization: None,
             max_connections: 4096,
             max_concurrent_streams: 256,
             keepalive_interval: Some(Duration::from_secs(60)),
@@ -71,6 +77,29 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),
             counters: Arc::default(),
+        }
+    }
+}
+
+/// Serves OTLP over `transport` on `listener` until `shutdown` resolves and running requests have ended: OTLP/gRPC over HTTP/2,
+/// or OTLP/HTTP over HTTP/1.1 and HTTP/2, with or without TLS.
+///
+/// # Errors
+/// [`ServeError`] at the start, if the certificates are unusable. Nothing that a peer does ends the receiver.
+pub async fn serve(
+    transport: Transport,
+    listener: TcpListener,
+    settings: Settings,
+    intake: Arc<dyn Intake>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let gate = admit::Gate { settings: settings.clone(), transport, intake };
+    match transport {
+        Transport::Grpc => {
+            connections::serve(listener, &settings, transport, Arc::new(grpc::Grpc(gate)), shutdown).await
+        }
+        Transport::Http => {
+            connections::serve(listener, &settings, transport, Arc::new(http::Http(gate)), shutdown).await
         }
     }
 }

@@ -39,6 +39,14 @@ pub enum TlsError {
 }
 
 impl ServerTls {
+    /// Whether a receiver could use it.
+    ///
+    /// # Errors
+    /// [`TlsError`] if not.
+    pub fn check(&self) -> Result<(), TlsError> {
+        self.config(&[]).map(drop)
+    }
+
     /// Builds what a handshake needs, offering the protocols of `alpn`.
     pub(super) fn config(&self, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
         let certificates = certificates(&self.cert_pem, "certificate")?;

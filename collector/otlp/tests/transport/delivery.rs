@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use foreshock_otlp::authorization::Authorization;
 use foreshock_otlp::compression::Compression;
 use foreshock_otlp::export::{Exporter, ExporterHandle, ExporterSettings, Kind};
 use foreshock_otlp::signal::Signal;
@@ -200,7 +201,7 @@ async fn silence_is_retried() {
     }
 }
 
-/// Configured headers, gRPC's own and the user agent are on the wire.
+/// Configured headers and credentials, gRPC's own and the user agent are on the wire.
 #[tokio::test]
 async fn headers_are_sent() {
     for wire in BOTH {
@@ -210,10 +211,12 @@ async fn headers_are_sent() {
             panic!("no client");
         };
         client.headers = vec![("X-Tenant".to_owned(), "shop".to_owned())];
+        client.authorization = Some(Authorization::Bearer("s3cret".to_owned()));
         let exporter = Exporter::spawn(settings).unwrap();
         send(&exporter, 0);
         let headers = upstream.next().await.headers;
         assert_eq!(headers["x-tenant"], "shop");
+        assert_eq!(headers["authorization"], "Bearer s3cret");
         assert!(headers["user-agent"].to_str().unwrap().starts_with("foreshock/"));
         match wire {
             Wire::Grpc => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use foreshock_otlp::authorization::Authorization;
 use foreshock_otlp::compression::Compression;
 use foreshock_otlp::receive::{Settings, Transport};
 use foreshock_otlp::request::Refusal;
@@ -106,11 +107,12 @@ async fn refusals_say_when_to_come_again() {
     assert_eq!(counters.accepted_items(Signal::Metrics, Transport::Grpc), 0);
 }
 
-/// With a token configured, requests without it, or with another, are UNAUTHENTICATED.
+/// With credentials configured, requests without them, or with others, are UNAUTHENTICATED.
 #[tokio::test]
-async fn bearer_token_is_wanted() {
+async fn credentials_are_wanted() {
     let keep = Arc::new(Keep::default());
-    let settings = Settings { bearer_token: Some("s3cret".to_owned()), ..Settings::default() };
+    let authorization = Some(Authorization::Bearer("s3cret".to_owned()));
+    let settings = Settings { authorization, ..Settings::default() };
     let receiver = receiver(Wire::Grpc, settings, keep.clone()).await;
     let caller = Caller::new(receiver.address, true);
     let frame = framed(0, &sample(Signal::Logs, 1, 0));

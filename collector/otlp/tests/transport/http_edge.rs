@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use foreshock_otlp::authorization::Authorization;
 use foreshock_otlp::compression::Compression;
 use foreshock_otlp::receive::{Settings, Transport};
 use foreshock_otlp::request::Refusal;
@@ -119,14 +120,23 @@ async fn refusals_say_when_to_come_again() {
     }
 }
 
-/// With a token configured, requests without it are 401.
+/// With credentials configured, requests without them are 401 with the scheme that is wanted.
 #[tokio::test]
-async fn bearer_token_is_wanted() {
-    let settings = Settings { bearer_token: Some("s3cret".to_owned()), ..Settings::default() };
-    let receiver = receiver(Wire::Http, settings, Arc::new(Keep::default())).await;
-    let caller = Caller::new(receiver.address, false);
-    let answer = caller.post("/v1/logs", &[PROTOBUF], Bytes::new()).await;
-    assert_eq!((answer.code, answer.header("www-authenticate")), (StatusCode::UNAUTHORIZED, "Bearer"));
-    let headers = [PROTOBUF, ("authorization", "Bearer s3cret")];
-    assert_eq!(caller.post("/v1/logs", &headers, Bytes::new()).await.code, StatusCode::OK);
+async fn credentials_are_wanted() {
+    let bearer = Authorization::Bearer("s3cret".to_owned());
+    let basic = Authorization::Basic { username: "Aladdin".to_owned(), password: "open sesame".to_owned() };
+    for (wanted, scheme, shown) in
+        [(bearer, "Bearer", "Bearer s3cret"), (basic, "Basic", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")]
+    {
+        let settings = Settings { authorization: Some(wanted), ..Settings::default() };
+        let receiver = receiver(Wire::Http, settings, Arc::new(Keep::default())).await;
+        let caller = Caller::new(receiver.address, false);
+        for wrong in [&[PROTOBUF][..], &[PROTOBUF, ("authorization", "Bearer other")]] {
+            let answer = caller.post("/v1/logs", wrong, Bytes::new()).await;
+            assert_eq!(answer.code, StatusCode::UNAUTHORIZED);
+            assert!(answer.header("www-authenticate").starts_with(scheme));
+        }
+        let headers = [PROTOBUF, ("authorization", shown)];
+        assert_eq!(caller.post("/v1/logs", &headers, Bytes::new()).await.code, StatusCode::OK);
+    }
 }

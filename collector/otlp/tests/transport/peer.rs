@@ -11,7 +11,7 @@ use foreshock_otlp::compression::{Compression, inflate};
 use foreshock_otlp::export::{
     ClientSettings, Entrance, Exporter, ExporterHandle, ExporterSettings, Kind, RetrySettings,
 };
-use foreshock_otlp::receive::{self, Settings};
+use foreshock_otlp::receive::{self, Settings, Transport};
 use foreshock_otlp::request::{Intake, Refusal, Request};
 use foreshock_otlp::signal::Signal;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -417,10 +417,11 @@ pub(crate) async fn receiver(wire: Wire, settings: Settings, intake: Arc<dyn Int
             std::future::pending::<()>().await;
         }
     };
-    let task = match wire {
-        Wire::Grpc => tokio::spawn(receive::grpc::serve(listener, settings, intake, shutdown)),
-        Wire::Http => tokio::spawn(receive::http::serve(listener, settings, intake, shutdown)),
+    let transport = match wire {
+        Wire::Grpc => Transport::Grpc,
+        Wire::Http => Transport::Http,
     };
+    let task = tokio::spawn(receive::serve(transport, listener, settings, intake, shutdown));
     Receiver { address, stop, task }
 }
 

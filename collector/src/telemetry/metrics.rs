@@ -1,142 +1,23 @@
-//! Foreshock's own metrics, spans and log.
+//! Own metrics: which there are, and what they are read from.
 //!
-//! Metrics are read from counters that the parts keep anyway; nothing is added to the path of a request. They are shown as
-//! Prometheus text on the console and pushed over OTLP where configured. The resource says `service.name` `foreshock`, and
-//! detection leaves that service out, so Foreshock never feeds on itself.
+//! Almost all are read from counters that the parts keep anyway; nothing is added to the path of a request.
 
-use crate::{
-    config::{self, LogFormat},
-    pipeline::counters::DetectionCounters,
-};
-use anyhow::Context as _;
+use super::{Telemetry, WatchedExporter};
+use crate::pipeline::counters::DetectionCounters;
 use foreshock_otlp::{
     Signal,
     export::ExporterCounters,
     receive::{ReceiverCounters, Transport},
 };
-use foreshock_sandbox::{DURATION_BOUNDS_SECONDS, FAULT_REASONS, LoadedDetector, Stats};
-use opentelemetry::{
-    KeyValue,
-    metrics::{AsyncInstrument, Meter, MeterProvider as _},
-    trace::TracerProvider as _,
-};
-use opentelemetry_otlp::WithExportConfig as _;
-use opentelemetry_sdk::{
-    Resource,
-    metrics::{PeriodicReader, SdkMeterProvider},
-    trace::{Sampler, SdkTracerProvider},
-};
-use prometheus::proto::{LabelPair, MetricFamily, MetricType};
-use std::{collections::HashMap, sync::Arc, time::Duration};
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use foreshock_sandbox::{FAULT_REASONS, LoadedDetector, Stats};
+use opentelemetry::{KeyValue, metrics::AsyncInstrument};
+use std::sync::Arc;
 
-/// The name under which Foreshock speaks of itself: service name and instrumentation scope.
-pub const OWN_NAME: &str = "foreshock";
-
-/// Own metrics and where spans go. Metrics stop when it is dropped.
-#[derive(Debug)]
-pub struct Telemetry {
-    registry: prometheus::Registry,
-    metrics: SdkMeterProvider,
-    spans: Option<SdkTracerProvider>,
-    meter: Meter,
-}
-
-/// An exporter whose counters are shown.
-#[derive(Clone, Debug)]
-pub struct WatchedExporter {
-    /// Its name in the configuration.
-    pub name: String,
-    /// Its counters.
-    pub counters: Arc<ExporterCounters>,
-    /// Most requests in its queue.
-    pub capacity: u64,
-}
-
-/// The attributes by which Foreshock names itself.
-#[must_use]
-pub fn own_resource(extra: &[(String, String)]) -> Vec<(String, String)> {
-    let mut attributes = vec![
-        ("service.name".to_owned(), OWN_NAME.to_owned()),
-        ("service.version".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-    ];
-    for (key, value) in extra {
-        if key != "service.name" {
-            attributes.retain(|(known, _)| known != key);
-            attributes.push((key.clone(), value.clone()));
-        }
-    }
-    attributes.sort();
-    attributes
-}
+/// Upper bounds of the buckets of a detector's durations; the last bucket has none.
+const DURATION_BOUNDS_SECONDS: [f64; 13] =
+    [10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 100e-3];
 
 impl Telemetry {
-    /// Starts own telemetry. Must be called on a tokio runtime if anything is pushed.
-    ///
-    /// # Errors
-    /// If an endpoint can't be used.
-    pub fn start(config: &config::Telemetry) -> anyhow::Result<Self> {
-        let attributes = own_resource(&config.resource);
-        let attributes = attributes.into_iter().map(|(key, value)| KeyValue::new(key, value));
-        let resource = Resource::builder_empty().with_attributes(attributes).build();
-        let registry = prometheus::Registry::new();
-        let shown = opentelemetry_prometheus::exporter()
-            .with_registry(registry.clone())
-            .scope_info_enabled(false)
-            .build()
-            .context("own metrics can't be set up")?;
-        let mut metrics = SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(shown);
-        if let Some(push) = &config.metrics {
-            let exporter = opentelemetry_otlp::MetricExporter::builder()
-                .with_tonic()
-                .with_endpoint(&push.endpoint)
-                .build()
-                .context("own metrics can't be pushed")?;
-            metrics = metrics.with_reader(PeriodicReader::builder(exporter).with_interval(push.interval).build());
-        }
-        let metrics = metrics.build();
-        let spans = match &config.traces {
-            None => None,
-            Some(push) => {
-                let exporter = opentelemetry_otlp::SpanExporter::builder()
-                    .with_tonic()
-                    .with_endpoint(&push.endpoint)
-                    .build()
-                    .context("own spans can't be pushed")?;
-                let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(push.sampling)));
-                let provider = SdkTracerProvider::builder().with_resource(resource).with_sampler(sampler);
-                Some(provider.with_batch_exporter(exporter).build())
-            }
-        };
-        let meter = metrics.meter(OWN_NAME);
-        Ok(Self { registry, metrics, spans, meter })
-    }
-
-    /// Sends Foreshock's own log to stderr and its spans to where they are configured to go. To be called once a process.
-    ///
-    /// # Errors
-    /// If another log was installed before, or a filter can't be read.
-    pub fn install(&self, config: &config::Telemetry) -> anyhow::Result<()> {
-        let given = std::env::var("FORESHOCK_LOG").ok().filter(|filter| !filter.is_empty());
-        let filter = EnvFilter::try_new(given.as_deref().unwrap_or(&config.level)).context("the log's level")?;
-        let spans = self.spans.as_ref().map(|spans| tracing_opentelemetry::layer().with_tracer(spans.tracer(OWN_NAME)));
-        let lines = tracing_subscriber::fmt::layer()
-            .with_writer(std::io::stderr)
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-        let registry = tracing_subscriber::registry().with(filter).with(spans);
-        match config.format {
-            LogFormat::Text => registry.with(lines).try_init(),
-            LogFormat::Json => registry.with(lines.json()).try_init(),
-        }
-        .context("the log can't be set up")
-    }
-
-    /// Own metrics as Prometheus text.
-    #[must_use]
-    pub fn text(&self) -> String {
-        prometheus::TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
-    }
-
     /// Shows what receivers count. To be called once.
     pub fn watch_receivers(&self, counters: &Arc<ReceiverCounters>) {
         type Read = fn(&ReceiverCounters, Signal, Transport) -> u64;
@@ -293,9 +174,16 @@ impl Telemetry {
                 }
             });
         }
-        // OpenTelemetry has no histogram that is read from counters, so the durations are for Prometheus alone.
-        if let Err(error) = Durations::new(stats).and_then(|durations| self.registry.register(Box::new(durations))) {
-            tracing::error!(%error, "the durations of detectors are not shown");
+        let durations = self
+            .meter
+            .f64_histogram("foreshock_detector_duration_seconds")
+            .with_description("How long calls of detectors took.")
+            .with_unit("s")
+            .with_boundaries(DURATION_BOUNDS_SECONDS.to_vec())
+            .build();
+        for (detector, stats) in stats {
+            let (durations, labels) = (durations.clone(), [KeyValue::new("detector", detector)]);
+            stats.watch_calls(move |seconds| durations.record(seconds, &labels));
         }
     }
 
@@ -315,68 +203,5 @@ impl Telemetry {
         read: impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + 'static,
     ) {
         let _ = self.meter.u64_observable_gauge(name).with_description(description).with_callback(read).build();
-    }
-
-    /// Pushes what is left, for at most `limit`. Blocks; not for an async runtime's worker.
-    pub fn shutdown(&self, limit: Duration) {
-        if let Err(error) = self.metrics.shutdown_with_timeout(limit) {
-            tracing::debug!(%error, "own metrics were not all pushed");
-        }
-        if let Some(Err(error)) = self.spans.as_ref().map(|spans| spans.shutdown_with_timeout(limit)) {
-            tracing::debug!(%error, "own spans were not all pushed");
-        }
-    }
-}
-
-/// `foreshock_detector_duration_seconds`, read from what the sandbox counts.
-struct Durations {
-    description: prometheus::core::Desc,
-    stats: Vec<(String, Arc<Stats>)>,
-}
-
-impl Durations {
-    fn new(stats: Vec<(String, Arc<Stats>)>) -> prometheus::Result<Self> {
-        let (name, help) = ("foreshock_detector_duration_seconds", "How long calls of detectors took.");
-        let labels = vec!["detector".to_owned()];
-        let description = prometheus::core::Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new())?;
-        Ok(Self { description, stats })
-    }
-}
-
-impl prometheus::core::Collector for Durations {
-    fn desc(&self) -> Vec<&prometheus::core::Desc> {
-        vec![&self.description]
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let mut family = MetricFamily::default();
-        family.set_name(self.description.fq_name.clone());
-        family.set_help(self.description.help.clone());
-        family.set_field_type(MetricType::HISTOGRAM);
-        for (detector, stats) in &self.stats {
-            let durations = stats.durations();
-            let mut histogram = prometheus::proto::Histogram::default();
-            let (mut buckets, mut total) = (Vec::new(), 0);
-            for (index, count) in durations.counts.iter().enumerate() {
-                total += count;
-                if let Some(bound) = DURATION_BOUNDS_SECONDS.get(index) {
-                    let mut bucket = prometheus::proto::Bucket::default();
-                    bucket.set_upper_bound(*bound);
-                    bucket.set_cumulative_count(total);
-                    buckets.push(bucket);
-                }
-            }
-            histogram.set_bucket(buckets);
-            histogram.set_sample_count(total);
-            histogram.set_sample_sum(durations.sum_seconds);
-            let mut label = LabelPair::default();
-            label.set_name("detector".to_owned());
-            label.set_value(detector.clone());
-            let mut metric = prometheus::proto::Metric::default();
-            metric.set_label(vec![label]);
-            metric.set_histogram(histogram);
-            family.mut_metric().push(metric);
-        }
-        vec![family]
     }
 }
