@@ -1,7 +1,7 @@
 //! A running Foreshock for a test or a bench, on ports of its own.
 
 use crate::process::{self, Program};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use std::{fmt::Write, fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 
 /// Detectors that come with Foreshock.
@@ -57,16 +57,12 @@ impl Foreshock {
     /// # Errors
     /// If it does not become ready within a minute.
     pub fn start(setup: &Setup, folder: &Path) -> Result<Self> {
-        let (grpc, http) = (process::free_address()?, process::free_address()?);
-        let (console, health) = (process::free_address()?, process::free_address()?);
         let names: Vec<&str> = setup.detectors.iter().map(|(name, ..)| name.as_str()).collect();
         let mut text = format!(
-            "receivers:\n  otlp:\n    protocols:\n      grpc:\n        endpoint: {grpc}\n        max_recv_msg_size_mib: 64\n      http:\n        endpoint: {http}\n\
-             exporters:\n  otlp:\n    endpoint: {}\n    compression: {}\n    tls:\n      insecure: true\n\
-             console:\n  endpoint: {console}\nhealth:\n  endpoint: {health}\nstorage:\n  path: {}\n",
+            "{}exporters:\n  otlp:\n    endpoint: {}\n    compression: {}\n    tls:\n      insecure: true\n",
+            preamble(folder),
             setup.upstream,
             setup.compression,
-            folder.join("state").display()
         );
         if !names.is_empty() {
             text.push_str("detectors:\n");
@@ -83,20 +79,33 @@ impl Foreshock {
             }
         }
         text.push_str(&setup.extra);
-        let file = folder.join("foreshock.yaml");
-        fs::write(&file, text)?;
-        let mut command = Command::new(process::foreshock()?);
-        command.args(["run", "--config"]).arg(&file);
-        let mut program = Program::start("foreshock", &mut command)?;
-        program.wait_for_port(grpc, Duration::from_secs(60))?;
-        let mut this = Self { program, grpc, http, console, health };
-        this.wait_until_ready()?;
-        Ok(this)
+        Self::start_with(&text, folder, &[])
     }
 
-    fn wait_until_ready(&mut self) -> Result<()> {
-        self.program.wait_for_port(self.health, Duration::from_secs(60))?;
-        self.wait(Duration::from_secs(60), |this| process::http_get(this.health, "/").is_ok())
+    /// The same with a configuration as it is. All of its listeners must be there, with port 0; [`preamble`] has them.
+    ///
+    /// # Errors
+    /// If it does not become ready within a minute.
+    pub fn start_with(config: &str, folder: &Path, environment: &[(&str, &str)]) -> Result<Self> {
+        let file = folder.join("foreshock.yaml");
+        fs::write(&file, config)?;
+        let mut command = Command::new(process::foreshock()?);
+        command.args(["run", "--config"]).arg(&file).envs(environment.iter().copied());
+        let program = Program::start("foreshock", &mut command)?;
+        let line = program.wait_for("foreshock ready: ", Duration::from_secs(60))?;
+        let address = |what: &str| -> Result<SocketAddr> {
+            let (_, rest) = line.split_once(what).with_context(|| format!("no {what:?} in {line:?}"))?;
+            Ok(rest.split(',').next().unwrap_or_default().parse()?)
+        };
+        let this = Self {
+            grpc: address("otlp/grpc ")?,
+            http: address("otlp/http http://")?,
+            console: address("console http://")?,
+            health: address("health http://")?,
+            program,
+        };
+        this.wait(Duration::from_secs(60), |this| process::http_get(this.health, "/").is_ok())?;
+        Ok(this)
     }
 
     /// One of its own metrics, summed over its labels.
@@ -121,4 +130,22 @@ impl Foreshock {
         }
         Ok(())
     }
+}
+
+/// The beginning of a configuration: all listeners on free ports of loopback, and the state in `folder`.
+#[must_use]
+pub fn preamble(folder: &Path) -> String {
+    format!(
+        "receivers:\n  otlp:\n    protocols:\n      grpc: {{ endpoint: \"127.0.0.1:0\" }}\n      http: {{ endpoint: \"127.0.0.1:0\" }}\n{}",
+        elsewhere(folder)
+    )
+}
+
+/// What [`preamble`] has beside the receivers.
+#[must_use]
+pub fn elsewhere(folder: &Path) -> String {
+    format!(
+        "console: {{ endpoint: \"127.0.0.1:0\" }}\nhealth: {{ endpoint: \"127.0.0.1:0\" }}\nstorage: {{ path: \"{}\" }}\n",
+        folder.join("state").display()
+    )
 }

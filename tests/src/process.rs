@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Condvar, Mutex, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -17,6 +17,7 @@ pub struct Program {
     name: String,
     child: Child,
     output: Arc<Output>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -38,13 +39,14 @@ impl Program {
             .spawn()
             .with_context(|| format!("can't start {name}"))?;
         let output = Arc::new(Output::default());
+        let mut readers = Vec::new();
         if let Some(stdout) = child.stdout.take() {
-            keep(stdout, Arc::clone(&output));
+            readers.push(keep(stdout, Arc::clone(&output)));
         }
         if let Some(stderr) = child.stderr.take() {
-            keep(stderr, Arc::clone(&output));
+            readers.push(keep(stderr, Arc::clone(&output)));
         }
-        Ok(Self { name: name.to_owned(), child, output })
+        Ok(Self { name: name.to_owned(), child, output, readers })
     }
 
     /// Process id.
@@ -113,7 +115,7 @@ impl Program {
         let _status = self.child.wait();
     }
 
-    /// Waits for its end and returns its exit code, `None` if a signal ended it.
+    /// Waits for its end and for the last line it wrote, and returns its exit code, `None` if a signal ended it.
     ///
     /// # Errors
     /// If it does not end within `patience`; it is killed then.
@@ -121,6 +123,10 @@ impl Program {
         let deadline = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait()? {
+                for reader in self.readers.drain(..) {
+                    // A reader can't fail; it ends with the pipe.
+                    let _ended = reader.join();
+                }
                 return Ok(status.code());
             }
             if Instant::now() > deadline {
@@ -164,13 +170,13 @@ impl Drop for Program {
     }
 }
 
-fn keep(source: impl Read + Send + 'static, output: Arc<Output>) {
+fn keep(source: impl Read + Send + 'static, output: Arc<Output>) -> JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(source).lines().map_while(Result::ok) {
             output.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             output.grown.notify_all();
         }
-    });
+    })
 }
 
 /// An address on loopback that was free a moment ago.
@@ -205,7 +211,8 @@ pub fn foreshock() -> Result<PathBuf> {
 /// If the variable is missing and nobody asked to go without peers.
 pub fn peer(variable: &str) -> Result<Option<PathBuf>> {
     if let Some(path) = std::env::var_os(variable) {
-        return Ok(Some(path.into()));
+        // Empty: this machine lacks what an optional peer needs, and `cargo xtask test` has said so.
+        return Ok(Some(path).filter(|path| !path.is_empty()).map(PathBuf::from));
     }
     if std::env::var("FORESHOCK_PEERS").is_ok_and(|value| value == "none") {
         return Ok(None);

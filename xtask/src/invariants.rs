@@ -48,7 +48,7 @@ pub(crate) fn check() -> Result<()> {
 }
 
 fn dependencies(broken: &mut Vec<String>) -> Result<()> {
-    let output = cargo().args(["metadata", "--format-version", "1", "--locked"]).output()?;
+    let output = cargo("metadata").args(["--format-version", "1", "--locked"]).output()?;
     let metadata: Value = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr)))?;
     let graph = Graph::new(&metadata)?;

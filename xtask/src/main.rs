@@ -41,12 +41,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// Does a task. Paths among its arguments lead from the folder that it is called in.
 fn dispatch(task: &str, rest: &[String]) -> Result<()> {
-    std::env::set_current_dir(root())?;
     match task {
         "demo" => {
             setup::wasm_target()?;
-            run(cargo().args(["run", "--quiet", "--package", "foreshock", "--", "demo"]).args(rest))
+            run(cargo("run").args(["--quiet", "--package", "foreshock", "--", "demo"]).args(rest))
         }
         "matrix" => matrix::run_all(rest),
         "test" => tests::run_all(rest),
@@ -60,12 +60,12 @@ fn dispatch(task: &str, rest: &[String]) -> Result<()> {
         }
         "build" => {
             setup::wasm_target()?;
-            run(cargo().args(["build", "--release", "--locked", "--package", "foreshock"]))
+            run(cargo("build").args(["--release", "--locked", "--package", "foreshock"]))
         }
         "bench" => {
             setup::wasm_target()?;
             let peers = setup::peers()?;
-            run(cargo().args(["build", "--release", "--package", "foreshock", "--package", "e2e", "--bins"]))?;
+            run(cargo("build").args(["--release", "--package", "foreshock", "--package", "e2e", "--bins"]))?;
             run(Command::new(target_directory()?.join("release/load")).args(rest).envs(peers.variables()))
         }
         "record" => record::run(rest),
@@ -85,14 +85,16 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
 }
 
-/// The cargo that runs this task.
-fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+/// A command of the cargo that runs this task, for this repository, whatever folder it is called in.
+fn cargo(command: &str) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.arg(command).arg("--manifest-path").arg(root().join("Cargo.toml"));
+    cargo
 }
 
 /// Where cargo puts what it builds, as cargo itself says.
 fn target_directory() -> Result<PathBuf> {
-    let output = cargo().args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
+    let output = cargo("metadata").args(["--format-version", "1", "--no-deps"]).output()?;
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("cargo metadata")?;
     let directory = metadata["target_directory"].as_str().context("cargo metadata has no target_directory")?;
     Ok(directory.into())

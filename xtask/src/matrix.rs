@@ -26,7 +26,7 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
         _ => bail!("usage: cargo xtask matrix [SEEDS]"),
     };
     setup::wasm_target()?;
-    run(cargo().args(["build", "--quiet", "--package", "foreshock"]))?;
+    run(cargo("build").args(["--quiet", "--package", "foreshock"]))?;
     let target = target_directory()?;
     say(
         "| scenario | found | warned after | threshold after | root right, at first and at last | anomalies | false incidents | resolved after |",

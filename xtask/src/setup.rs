@@ -20,16 +20,19 @@ pub(crate) struct Peers {
     telemetrygen: PathBuf,
     jaeger: PathBuf,
     python: PathBuf,
+    /// Empty where Node.js is not installed.
+    node: PathBuf,
 }
 
 impl Peers {
     /// Names under which the tests look for the peers.
-    pub(crate) fn variables(&self) -> [(&'static str, &Path); 4] {
+    pub(crate) fn variables(&self) -> [(&'static str, &Path); 5] {
         [
             ("FORESHOCK_PEER_COLLECTOR", &self.collector),
             ("FORESHOCK_PEER_TELEMETRYGEN", &self.telemetrygen),
             ("FORESHOCK_PEER_JAEGER", &self.jaeger),
             ("FORESHOCK_PEER_PYTHON", &self.python),
+            ("FORESHOCK_PEER_NODE", &self.node),
         ]
     }
 }
@@ -56,6 +59,7 @@ pub(crate) fn peers() -> Result<Peers> {
         telemetrygen: telemetrygen(&folder)?,
         jaeger: jaeger(&folder)?,
         python: python(&folder)?,
+        node: node(&folder)?,
     })
 }
 
@@ -133,6 +137,36 @@ fn python(folder: &Path) -> Result<PathBuf> {
         fs::write(done, "")?;
     }
     Ok(program)
+}
+
+/// A folder with the OpenTelemetry SDK for Node.js and the client that uses it. Optional, because few people have Node.js.
+fn node(folder: &Path) -> Result<PathBuf> {
+    let found = Command::new("node").arg("--version").output().ok().filter(|output| output.status.success());
+    let version = found.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_none_or(|major| major < 20) {
+        say("without Node.js 20 or newer: the test of its OpenTelemetry SDK is left out");
+        return Ok(PathBuf::new());
+    }
+    let source = root().join("tests/peers/node");
+    let lock = fs::read_to_string(source.join("package-lock.json"))?;
+    let output = folder.join(format!("node-{:08x}", fingerprint(&lock)));
+    let done = output.join("installed");
+    if !done.is_file() {
+        say("installing the OpenTelemetry SDK for Node.js (once)");
+        fs::create_dir_all(&output)?;
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(source.join(file), output.join(file))?;
+        }
+        run(Command::new("npm")
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+            .current_dir(&output))
+        .context("the test of the OpenTelemetry SDK for Node.js needs npm beside node")?;
+        fs::write(done, "")?;
+    }
+    // Modules are looked up from where the importing file lies.
+    fs::copy(source.join("client.mjs"), output.join("client.mjs"))?;
+    Ok(output)
 }
 
 fn go() -> Result<Command> {

@@ -16,8 +16,8 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
             filter => filters.push(filter),
         }
     }
-    let mut command = cargo();
-    command.args(["test", "--workspace", "--locked"]).args(filters);
+    let mut command = cargo("test");
+    command.args(["--workspace", "--locked"]).args(filters);
     if with_peers {
         let peers = setup::peers()?;
         command.envs(peers.variables());
@@ -31,10 +31,10 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
 /// Formatting, lints, documentation (private items too) and invariants.
 pub(crate) fn check() -> Result<()> {
     setup::wasm_target()?;
-    run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo("fmt").args(["--all", "--check"]))?;
     invariants::check()?;
-    run(cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))?;
-    run(cargo()
-        .args(["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"])
+    run(cargo("clippy").args(["--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))?;
+    run(cargo("doc")
+        .args(["--workspace", "--no-deps", "--locked", "--document-private-items"])
         .env("RUSTDOCFLAGS", "--deny warnings"))
 }

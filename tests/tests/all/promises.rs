@@ -1,38 +1,15 @@
 //! The promises of the README, each kept by the real program over real sockets. What needs a program of somebody else belongs
 //! in `peers.rs`.
 
+use super::{PATIENCE, SHAPE, next, now_nanos, repository};
 use anyhow::{Context, Result, ensure};
 use e2e::{
     foreshock::{BUILTIN, Foreshock, Setup},
-    payload::{self, Shape},
-    process,
-    wire::{self, Client, Received, Upstream},
+    payload, process,
+    wire::{self, Client, Manner, Upstream},
 };
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    process::Command,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeSet, process::Command};
 use tempfile::TempDir;
-
-const PATIENCE: Duration = Duration::from_secs(60);
-const SHAPE: Shape = Shape { items: 200, services: 4, first_service: 0 };
-
-fn now_nanos() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos())).unwrap_or(u64::MAX)
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-async fn next(upstream: &mut Upstream) -> Result<Received> {
-    tokio::time::timeout(PATIENCE, upstream.received.recv())
-        .await
-        .context("nothing arrived")?
-        .context("the upstream ended")
-}
 
 /// A field that no version of OTLP has: number 1999, length-delimited.
 fn with_unknown_field(mut message: Vec<u8>) -> Vec<u8> {
@@ -113,7 +90,7 @@ async fn what_was_accepted_survives_a_restart() -> Result<()> {
     let mut upstream = Upstream::start().await?;
     let setup = Setup { extra: "  shutdown_timeout: 2s\n".to_owned(), ..Setup::forwarding(upstream.address) };
     let mut foreshock = Foreshock::start(&setup, folder.path())?;
-    upstream.refuse(true);
+    upstream.set(Manner::Refuse);
     let mut client = Client::connect(foreshock.grpc).await?;
     for sequence in 0..20 {
         let message = payload::batch("logs", SHAPE, sequence, now_nanos());
@@ -121,7 +98,7 @@ async fn what_was_accepted_survives_a_restart() -> Result<()> {
     }
     let code = foreshock.program.terminate(PATIENCE)?;
     ensure!(code == Some(0), "it ended with {code:?}: {}", foreshock.program.output());
-    upstream.refuse(false);
+    upstream.set(Manner::Take);
     let _foreshock = Foreshock::start(&setup, folder.path())?;
     let mut arrived = BTreeSet::new();
     while arrived.len() < 20 {

@@ -1,6 +1,7 @@
 //! Interoperability: real programs of other projects before and behind Foreshock. What needs no such program belongs in
 //! `promises.rs`.
 
+use super::{PATIENCE, repository};
 use anyhow::{Context, Result, ensure};
 use e2e::{
     foreshock::{Foreshock, Setup},
@@ -11,21 +12,10 @@ use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest, trace::v1::ExportTraceServiceRequest,
 };
 use prost::Message;
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, process::Command, time::Duration};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const LARGEST: u64 = 64 << 20;
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 /// Items by signal in what an upstream got, without what Foreshock says itself.
 fn count(received: &Received, counts: &mut BTreeMap<&'static str, usize>) -> Result<()> {
@@ -126,19 +116,15 @@ async fn telemetry_passes_collector_foreshock_collector_in_full() -> Result<()> 
     Ok(())
 }
 
-/// Protects what applications do: the SDK of another language sends over gRPC and over HTTP with gzip, and nothing is
-/// lost or refused.
-#[tokio::test(flavor = "multi_thread")]
-async fn python_sdk_sends_through_foreshock() -> Result<()> {
-    let Some(python) = process::peer("FORESHOCK_PEER_PYTHON")? else { return Ok(()) };
+/// Sends 300 spans, 300 log records and some metrics by the SDK of another language, over gRPC and over HTTP, and sees that
+/// nothing is lost or refused.
+async fn sdk_sends_through_foreshock(command: impl Fn() -> Command) -> Result<()> {
     let folder = TempDir::new()?;
     let mut upstream = Upstream::start().await?;
     let foreshock = Foreshock::start(&Setup::detecting(upstream.address), folder.path())?;
-    for (protocol, endpoint) in [("grpc", foreshock.grpc.to_string()), ("http", format!("http://{}", foreshock.http))] {
-        let output = Command::new(&python)
-            .arg(repository().join("tests/peers/client.py"))
-            .args([protocol, &endpoint, "300"])
-            .output()?;
+    for (protocol, endpoint) in [("grpc", foreshock.grpc), ("http", foreshock.http)] {
+        let endpoint = format!("http://{endpoint}");
+        let output = command().args([protocol, &endpoint, "300"]).output()?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success() && said.contains("flushed"), "{protocol}: {said}");
         let mut counts = BTreeMap::new();
@@ -149,6 +135,30 @@ async fn python_sdk_sends_through_foreshock() -> Result<()> {
     }
     ensure!(foreshock.metric("foreshock_receiver_refused_spans_total")? == 0.0);
     Ok(())
+}
+
+/// Protects what applications in Python do: gRPC, and HTTP with protobuf and gzip.
+#[tokio::test(flavor = "multi_thread")]
+async fn python_sdk_sends_through_foreshock() -> Result<()> {
+    let Some(python) = process::peer("FORESHOCK_PEER_PYTHON")? else { return Ok(()) };
+    sdk_sends_through_foreshock(|| {
+        let mut command = Command::new(&python);
+        command.arg(repository().join("tests/peers/client.py"));
+        command
+    })
+    .await
+}
+
+/// Protects what applications in JavaScript do: gRPC with gzip, and HTTP with JSON and gzip.
+#[tokio::test(flavor = "multi_thread")]
+async fn node_sdk_sends_through_foreshock() -> Result<()> {
+    let Some(folder) = process::peer("FORESHOCK_PEER_NODE")? else { return Ok(()) };
+    sdk_sends_through_foreshock(|| {
+        let mut command = Command::new("node");
+        command.arg(folder.join("client.mjs"));
+        command
+    })
+    .await
 }
 
 /// Protects the shape of incident traces: a real trace backend takes those of the recorded TrainTicket faults, and shows
