@@ -15,6 +15,16 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     if width == 0 { String::new() } else { format!("{kept}…") }
 }
 
+/// `text` without its first remark in parentheses that lists `key=value`, if that is what makes it too long for `width`.
+pub(super) fn brief(text: &str, width: usize) -> String {
+    let remark =
+        text.find(" (").zip(text.find(") ")).filter(|(open, close)| open < close && text[*open..*close].contains('='));
+    match remark {
+        Some((open, close)) if text.chars().count() > width => format!("{} (…){}", &text[..open], &text[close + 1..]),
+        _ => text.to_owned(),
+    }
+}
+
 /// `text` in lines of at most `width` columns, broken between words; the last of at most `lines` lines says if there was more.
 /// A word that is longer than a line is cut.
 pub(super) fn wrap(text: &str, width: usize, lines: usize) -> Vec<String> {
@@ -55,6 +65,9 @@ mod tests {
         assert_eq!(cut("recommendation", 6), "recom…");
         assert_eq!(cut("µs µs", 3), "µs…");
         assert_eq!(cut("x", 0), "");
+        assert_eq!(brief("p95 (route=/a, status=200) is 3 s", 30), "p95 (…) is 3 s");
+        assert_eq!(brief("p95 (route=/a, status=200) is 3 s", 40), "p95 (route=/a, status=200) is 3 s");
+        assert_eq!(brief("is 3 s (12 times 0.3 s), since noon", 10), "is 3 s (12 times 0.3 s), since noon");
         let text = "inventory p95 latency rose from 16.3 ms to 1.53 s";
         assert_eq!(wrap(text, 22, 5), ["inventory p95 latency", "rose from 16.3 ms to", "1.53 s"]);
         assert_eq!(wrap(text, 22, 2), ["inventory p95 latency", "rose from 16.3 ms to…"]);

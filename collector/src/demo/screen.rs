@@ -224,6 +224,7 @@ fn incident_lines(story: &Story, width: usize, most: usize) -> Vec<Line<'static>
         let colour = if is_open { severity_colour(incident.severity) } else { Color::DarkGray };
         let mark = if is_open { "▲" } else { "✓" };
         let when = match incident.resolved {
+            _ if width < ROOM_FOR_RATE.into() => story.against_fault(incident.resolved.unwrap_or(incident.opened)),
             Some(resolved) => format!("{} to {}", time_of_day(incident.opened), time_of_day(resolved)),
             None => format!("{} {}", time_of_day(incident.opened), story.against_fault(incident.opened)),
         };
@@ -233,7 +234,7 @@ fn incident_lines(story: &Story, width: usize, most: usize) -> Vec<Line<'static>
             dim(when),
         ];
         if !incident.root.is_empty() {
-            head.push(dim("  starts in "));
+            head.push(dim(if width < ROOM_FOR_RATE.into() { "  in " } else { "  starts in " }));
             head.push(Span::styled(incident.root.clone(), Style::new().add_modifier(Modifier::BOLD)));
         }
         text.push(Line::from(head));
@@ -280,7 +281,8 @@ fn draw_lines(frame: &mut Frame<'_>, area: Rect, story: &Story, block: Block<'_>
         // The name stands in the column before.
         let named = format!("shop/{} ", line.service);
         let text = if is_wide { line.text.strip_prefix(&named).unwrap_or(&line.text) } else { &line.text };
-        spans.push(Span::raw(fit::cut(text, width.saturating_sub(taken))));
+        let room = width.saturating_sub(taken);
+        spans.push(Span::raw(fit::cut(&fit::brief(text, room), room)));
         lines.push(Line::from(spans));
     }
     if lines.is_empty() {

@@ -178,7 +178,11 @@ fn what_was_said(page: &mut Page, story: &Story, outcome: &Outcome, spans: &[Inc
         (None, Some(Crossing { service, rule, .. })) => {
             page.entry("static threshold", &format!("spoke without a fault: {service}, {rule}"));
         }
-        (_, None) => page.entry("static threshold", "never spoke (p95 latency 500 ms, errors 5 %, disk 90 %)"),
+        (_, None) => {
+            let is_over = story.now.since(story.start) >= story.plan.total().as_nanos() as u64;
+            let word = if is_over { "never spoke" } else { "has not spoken by then" };
+            page.entry("static threshold", &format!("{word} (p95 latency 500 ms, errors 5 %, disk 90 %)"));
+        }
     }
     if outcome.further_incidents > 0 {
         page.entry("further incidents", &outcome.further_incidents.to_string());
@@ -230,7 +234,7 @@ struct Page {
 impl Page {
     fn entry(&mut self, name: &str, value: &str) {
         let mut name = name;
-        for line in fit::wrap(value, self.width.saturating_sub(INDENT).max(40), usize::MAX) {
+        for line in fit::wrap(value, self.width.saturating_sub(INDENT).max(18), usize::MAX) {
             // Writing to a string does not fail.
             let _ = writeln!(self.text, "  {name:<18} {line}");
             name = "";
@@ -241,7 +245,7 @@ impl Page {
         let after = minutes(Duration::from_nanos(span.start.since(begun)));
         let lasted = minutes(Duration::from_nanos(span.end.since(span.start)));
         let text = format!("+{after:<6} {lasted:>6}  {name}");
-        let text = fit::cut(&text, self.width.saturating_sub(INDENT).max(40));
+        let text = fit::cut(&text, self.width.saturating_sub(INDENT).max(18));
         let _ = writeln!(self.text, "  {:<18} {text}", "");
     }
 }
