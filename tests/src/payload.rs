@@ -16,8 +16,9 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 
-/// Resource attribute with the batch's number as 16 digits. A Collector writes a message's fields in another order, so
-/// the attribute may stand anywhere in what comes out.
+/// Name of the instrumentation scope, whose version is the batch's number as 16 digits: the one place where a message may
+/// differ from the next without its streams being others. A Collector writes a message's fields in another order, so the
+/// version may stand before or behind the name.
 pub const SEQUENCE: &str = "bench.sequence";
 
 /// What a batch holds.
@@ -52,7 +53,7 @@ pub fn batch(signal: &str, shape: Shape, sequence: u64, nanos: u64) -> Vec<u8> {
     }
 }
 
-/// The number of the batch with these bytes: 16 digits, close before or behind the attribute's key.
+/// The number of the batch with these bytes: 16 digits, close before or behind the scope's name.
 #[must_use]
 pub fn sequence(message: &[u8]) -> Option<u64> {
     let at = message.windows(SEQUENCE.len()).position(|window| window == SEQUENCE.as_bytes())?;
@@ -77,13 +78,15 @@ fn metrics(service: u64, items: u64, sequence: u64, nanos: u64) -> ResourceMetri
                 value: Some(if metric.is_multiple_of(2) {
                     Number::AsDouble(50.0 + (mix(sequence ^ (index << 20) ^ metric) % 1000) as f64 / 100.0)
                 } else {
-                    Number::AsInt(i64::try_from(sequence * 100 + index).unwrap_or(i64::MAX))
+                    let grown = sequence * 1000 + mix(sequence ^ (index << 20) ^ metric) % 500;
+                    Number::AsInt(i64::try_from(grown).unwrap_or(i64::MAX))
                 }),
                 ..NumberDataPoint::default()
             })
             .collect()
     };
-    let per_metric = items.clamp(1, 100);
+    // Five metrics, gauges and counters in turn.
+    let per_metric = items.div_ceil(5).max(1);
     let metrics = (0..items.div_ceil(per_metric))
         .map(|metric| {
             let count = per_metric.min(items - metric * per_metric);
@@ -101,8 +104,8 @@ fn metrics(service: u64, items: u64, sequence: u64, nanos: u64) -> ResourceMetri
         })
         .collect();
     ResourceMetrics {
-        resource: Some(resource(service, sequence)),
-        scope_metrics: vec![ScopeMetrics { scope: Some(scope()), metrics, ..ScopeMetrics::default() }],
+        resource: Some(resource(service)),
+        scope_metrics: vec![ScopeMetrics { scope: Some(scope(sequence)), metrics, ..ScopeMetrics::default() }],
         ..ResourceMetrics::default()
     }
 }
@@ -140,8 +143,8 @@ fn logs(service: u64, items: u64, sequence: u64, nanos: u64) -> ResourceLogs {
         })
         .collect();
     ResourceLogs {
-        resource: Some(resource(service, sequence)),
-        scope_logs: vec![ScopeLogs { scope: Some(scope()), log_records, ..ScopeLogs::default() }],
+        resource: Some(resource(service)),
+        scope_logs: vec![ScopeLogs { scope: Some(scope(sequence)), log_records, ..ScopeLogs::default() }],
         ..ResourceLogs::default()
     }
 }
@@ -167,16 +170,15 @@ fn spans(service: u64, items: u64, sequence: u64, nanos: u64) -> ResourceSpans {
         })
         .collect();
     ResourceSpans {
-        resource: Some(resource(service, sequence)),
-        scope_spans: vec![ScopeSpans { scope: Some(scope()), spans, ..ScopeSpans::default() }],
+        resource: Some(resource(service)),
+        scope_spans: vec![ScopeSpans { scope: Some(scope(sequence)), spans, ..ScopeSpans::default() }],
         ..ResourceSpans::default()
     }
 }
 
-fn resource(service: u64, sequence: u64) -> Resource {
+fn resource(service: u64) -> Resource {
     Resource {
         attributes: vec![
-            text(SEQUENCE, &format!("{sequence:016}")),
             text("service.name", &format!("service-{service}")),
             text("service.version", "1.4.2"),
             text("service.instance.id", "a1b2c3d4"),
@@ -186,8 +188,9 @@ fn resource(service: u64, sequence: u64) -> Resource {
     }
 }
 
-fn scope() -> InstrumentationScope {
-    InstrumentationScope { name: "bench".to_owned(), version: "1".to_owned(), ..InstrumentationScope::default() }
+fn scope(sequence: u64) -> InstrumentationScope {
+    let version = format!("{sequence:016}");
+    InstrumentationScope { name: SEQUENCE.to_owned(), version, ..InstrumentationScope::default() }
 }
 
 fn text(key: &str, value: &str) -> KeyValue {

@@ -25,7 +25,7 @@ Usage: cargo xtask TASK [ARGUMENTS]
   peers                                           build the peers of the tests, print where they are
   build                                           the optimised program: target/release/foreshock
   record FORMAT --from PATH --to PATH [...]       turn a public data set into OTLP that `replay` reads
-  bench [forward|latency|scale]                   Foreshock beside an OpenTelemetry Collector, in one run
+  bench [forward|latency|scale] [NAME]            Foreshock beside an OpenTelemetry Collector, in one run
 ";
 
 fn main() -> ExitCode {

@@ -2,174 +2,99 @@
 
 use crate::{
     hop::{Hop, Kind},
-    median, now_nanos, report,
+    load::{Load, settle},
+    median, report,
 };
-use anyhow::{Result, bail};
-use bytes::Bytes;
-use e2e::{
-    payload::{self, Shape},
-    wire::{self, Client},
-};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
-use tokio::task::JoinSet;
+use anyhow::Result;
+use e2e::payload::Shape;
 
 const ROUNDS: usize = 3;
-const BATCHES: u64 = 250;
+/// Windows, of ten seconds, before the measurement: every detector has then learned enough to judge.
+const WARM_UP: usize = 130;
+const BATCHES: usize = 500;
 const SHAPE: Shape = Shape { items: 1000, services: 10, first_service: 0 };
-const CONNECTIONS: usize = 2;
-const IN_FLIGHT: usize = 4;
-/// Largest message that is searched for its number, decompressed, in bytes.
-pub(crate) const LARGEST: u64 = 16 << 20;
+/// The pace: what every program follows with its detection, so that none is left out and all do the same work.
+const ITEMS_PER_SECOND: f64 = 150_000.0;
+
+/// What is sent, and how many seconds of event time lie between two batches.
+const CASES: [(&str, &str, u64); 4] = [
+    ("logs", "logs", 1),
+    // A series speaks every ten seconds, as with the usual intervals of 10 to 60 s: each point is a row of a window, which
+    // all detectors judge.
+    ("metrics", "metrics, every 10 s", 10),
+    // A series speaks ten times in a window.
+    ("metrics", "metrics, every 1 s", 1),
+    ("traces", "traces", 1),
+];
 
 /// What one run of one program cost.
 struct Cost {
     cpu_seconds_per_million: f64,
-    items_per_second: f64,
     peak_mib: f64,
     shed: f64,
 }
 
-/// Prints a table: for each signal and compression a row per program.
-pub(crate) async fn run() -> Result<()> {
+/// Prints a table: for each signal and compression a row per program. `only` chooses cases whose name contains it.
+pub(crate) async fn run(only: &str) -> Result<()> {
+    report(&format!(
+        "\nForwarding OTLP/gRPC at {ITEMS_PER_SECOND} items a second in batches of {} items of {} services; medians of {ROUNDS} rounds.\n",
+        SHAPE.items, SHAPE.services
+    ));
     report(
-        "\nForwarding OTLP/gRPC in batches of 1000 items of 10 services, load, hop and upstream on 2 cores; medians of 3 rounds.\n",
+        "| signal | compression | program | CPU s per million items | of the Collector's | peak MiB | left out by detection |",
     );
-    report(
-        "| signal | compression | program | CPU s per million items | of the Collector's | items/s reached | peak MiB |",
-    );
-    report("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    for signal in ["logs", "metrics", "traces"] {
+    report("| --- | --- | --- | --- | --- | --- | --- |");
+    for (signal, name, seconds) in CASES {
         for compression in ["none", "gzip", "zstd"] {
-            row(signal, compression).await?;
+            if format!("{name} {compression}").contains(only) {
+                row(signal, name, seconds, compression).await?;
+            }
         }
     }
     Ok(())
 }
 
-async fn row(signal: &'static str, compression: &'static str) -> Result<()> {
+async fn row(signal: &'static str, name: &str, seconds: u64, compression: &'static str) -> Result<()> {
     let kinds = [Kind::Collector, Kind::Forwarding, Kind::Detecting];
     let mut costs: Vec<Vec<Cost>> = kinds.iter().map(|_| Vec::new()).collect();
     for _round in 0..ROUNDS {
-        let frames = frames(signal, encoding(compression), BATCHES, SHAPE)?;
+        let steps: Vec<u64> = [10; WARM_UP].into_iter().chain([seconds; BATCHES]).collect();
+        let load = Load::new(signal, compression, SHAPE, &steps)?;
         for (index, kind) in kinds.iter().enumerate() {
-            costs[index].push(measure(*kind, signal, compression, &frames).await?);
+            costs[index].push(measure(*kind, compression, &load).await?);
         }
     }
     let of = |costs: &[Cost], figure: fn(&Cost) -> f64| median(&mut costs.iter().map(figure).collect::<Vec<_>>());
     let base = of(&costs[0], |cost| cost.cpu_seconds_per_million);
     for (kind, costs) in kinds.iter().zip(&costs) {
         let cpu = of(costs, |cost| cost.cpu_seconds_per_million);
-        let rate = of(costs, |cost| cost.items_per_second);
         let peak = of(costs, |cost| cost.peak_mib);
-        let shed = of(costs, |cost| cost.shed);
+        let shed = costs.iter().map(|cost| cost.shed).fold(0.0, f64::max);
+        let items = ((WARM_UP + BATCHES) as u64 * SHAPE.items) as f64;
         report(&format!(
-            "| {signal} | {compression} | {} | {cpu:.2} | {:.2} | {:.0}k | {peak:.0} | {:.0} % |",
+            "| {name} | {compression} | {} | {cpu:.2} | {:.2} | {peak:.0} | {:.0} % |",
             kind.name(),
             cpu / base,
-            rate / 1000.0,
-            shed / (BATCHES * SHAPE.items) as f64 * 100.0
+            shed / items * 100.0
         ));
     }
     Ok(())
 }
 
-/// How a compression is named on the wire.
-pub(crate) fn encoding(compression: &str) -> &'static str {
-    match compression {
-        "gzip" => "gzip",
-        "zstd" => "zstd",
-        _ => "identity",
-    }
-}
-
-/// Batches whose event time moves by a second from one to the next and ends about now.
-pub(crate) fn frames(signal: &str, encoding: &str, batches: u64, shape: Shape) -> Result<Arc<Vec<Bytes>>> {
-    let start = now_nanos() - batches * 1_000_000_000;
-    let frame =
-        |sequence| wire::frame(encoding, &payload::batch(signal, shape, sequence, start + sequence * 1_000_000_000));
-    Ok(Arc::new((0..batches).map(frame).collect::<Result<_>>()?))
-}
-
-async fn measure(kind: Kind, signal: &'static str, compression: &str, frames: &Arc<Vec<Bytes>>) -> Result<Cost> {
+async fn measure(kind: Kind, compression: &str, load: &Load) -> Result<Cost> {
     let mut hop = Hop::start(kind, compression).await?;
-    let before = hop.program().map_or(Ok(0.0), e2e::process::Program::cpu_seconds)?;
-    let began = Instant::now();
-    let next = Arc::new(AtomicUsize::new(0));
-    let mut senders = JoinSet::new();
-    for _connection in 0..CONNECTIONS {
-        let client = Client::connect(hop.address).await?;
-        for _slot in 0..IN_FLIGHT {
-            senders.spawn(send(client.clone(), signal, encoding(compression), Arc::clone(frames), Arc::clone(&next)));
-        }
-    }
-    while let Some(done) = senders.join_next().await {
-        done??;
-    }
-    let mut arrived = 0;
-    let path = wire::export_path(signal);
-    while arrived < frames.len() {
-        // What Foreshock says itself comes on the same way; it is not counted.
-        match tokio::time::timeout(Duration::from_secs(30), hop.upstream.received.recv()).await {
-            Ok(Some(received)) => {
-                let counts = received.path == path && payload::sequence(&received.plain(LARGEST)?).is_some();
-                arrived += usize::from(counts);
-            }
-            _ => bail!("{}: only {arrived} of {} batches arrived", kind.name(), frames.len()),
-        }
-    }
-    let seconds = began.elapsed().as_secs_f64();
+    let cpu = |hop: &Hop| hop.program().map_or(Ok(0.0), e2e::process::Program::cpu_seconds);
+    let (warm_up, load) = load.split(WARM_UP);
+    warm_up.run(&mut hop, Some(ITEMS_PER_SECOND)).await?;
+    settle(&hop).await?;
+    let before = cpu(&hop)?;
+    load.run(&mut hop, Some(ITEMS_PER_SECOND)).await?;
     // Detection runs behind; what it still has to do belongs to the cost.
     settle(&hop).await?;
-    let (cpu, peak) = match hop.program() {
-        Some(program) => (program.cpu_seconds()? - before, program.resident_mib()?.1),
-        None => (0.0, 0.0),
-    };
-    let items = (frames.len() as u64 * SHAPE.items) as f64;
+    let items = (load.frames.len() as u64 * load.items) as f64;
     Ok(Cost {
-        cpu_seconds_per_million: cpu / items * 1e6,
-        items_per_second: items / seconds,
-        peak_mib: peak,
+        cpu_seconds_per_million: (cpu(&hop)? - before) / items * 1e6,
+        peak_mib: hop.program().map_or(Ok(0.0), |program| program.resident_mib().map(|(_, peak)| peak))?,
         shed: hop.shed_items()?,
     })
-}
-
-/// Waits until the program has used next to no processor time for half a second.
-pub(crate) async fn settle(hop: &Hop) -> Result<()> {
-    let Some(program) = hop.program() else { return Ok(()) };
-    let mut last = program.cpu_seconds()?;
-    for _ in 0..60 {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let now = program.cpu_seconds()?;
-        if now - last < 0.02 {
-            break;
-        }
-        last = now;
-    }
-    Ok(())
-}
-
-async fn send(
-    mut client: Client,
-    signal: &'static str,
-    encoding: &'static str,
-    frames: Arc<Vec<Bytes>>,
-    next: Arc<AtomicUsize>,
-) -> Result<()> {
-    while let Some(frame) = frames.get(next.fetch_add(1, Ordering::Relaxed)) {
-        loop {
-            match client.send(signal, encoding, frame.clone()).await? {
-                0 => break,
-                // Full: what a sender does on a retryable status.
-                8 | 14 => tokio::time::sleep(Duration::from_millis(5)).await,
-                status => bail!("refused with gRPC status {status}"),
-            }
-        }
-    }
-    Ok(())
 }

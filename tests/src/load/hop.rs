@@ -94,6 +94,14 @@ impl Hop {
             _ => Ok(0.0),
         }
     }
+
+    /// Models of detectors that live.
+    pub(crate) fn models(&self) -> Result<f64> {
+        match &self.running {
+            Running::Foreshock(foreshock) => foreshock.metric("foreshock_detector_models"),
+            _ => Ok(0.0),
+        }
+    }
 }
 
 fn collector_config(address: SocketAddr, upstream: SocketAddr, compression: &str) -> String {

@@ -1,4 +1,4 @@
-//! Measures the hop beside an OpenTelemetry Collector: `cargo xtask bench [forward|latency|scale]`.
+//! Measures the hop beside an OpenTelemetry Collector: `cargo xtask bench [forward|latency|scale] [PART OF A NAME]`.
 //!
 //! Load, hop and upstream run on the same machine, so a hop's cost is its own processor time (from `/proc`), not what the
 //! machine could reach. The programs take turns, and the figures are medians over the rounds.
@@ -6,20 +6,23 @@
 mod forward;
 mod hop;
 mod latency;
+mod load;
 mod scale;
 
 use anyhow::{Result, bail};
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let what = std::env::args().nth(1).unwrap_or_else(|| "all".to_owned());
+    let mut arguments = std::env::args().skip(1);
+    let what = arguments.next().unwrap_or_else(|| "all".to_owned());
+    let only = arguments.next().unwrap_or_default();
     match what.as_str() {
-        "forward" => runtime.block_on(forward::run()),
-        "latency" => runtime.block_on(latency::run()),
+        "forward" => runtime.block_on(forward::run(&only)),
+        "latency" => runtime.block_on(latency::run(&only)),
         "scale" => runtime.block_on(scale::run()),
         "all" => runtime.block_on(async {
-            forward::run().await?;
-            latency::run().await?;
+            forward::run("").await?;
+            latency::run("").await?;
             scale::run().await
         }),
         other => bail!("no such bench: {other}; there are forward, latency and scale"),
