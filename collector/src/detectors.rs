@@ -6,9 +6,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use foreshock_engine::{saved, window::ServiceKey};
-use foreshock_sandbox::{
-    DetectorPool, DetectorSpec, Limits, LoadedDetector, Sandbox, ServiceFilter, ServiceState, Settings,
-};
+use foreshock_sandbox::{DetectorPool, DetectorSpec, LoadedDetector, Sandbox, ServiceFilter, ServiceState, Settings};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::{
     collections::BTreeMap,
@@ -97,7 +95,7 @@ pub struct Loaded {
 /// If the machine has no room for the sandbox, or a component can't be loaded.
 pub fn load(config: &Config) -> anyhow::Result<Loaded> {
     let models = config.detection.services.saturating_mul(config.detectors.len()).clamp(16, MOST_MODELS);
-    let largest = config.detectors.iter().map(|detector| detector.memory_bytes).max().unwrap_or(16 << 20);
+    let largest = config.detectors.iter().map(|detector| detector.limits.memory_bytes).max().unwrap_or(16 << 20);
     let settings = Settings {
         max_models: u32::try_from(models).unwrap_or(u32::MAX),
         max_memory_bytes: largest,
@@ -115,7 +113,7 @@ pub fn load(config: &Config) -> anyhow::Result<Loaded> {
             component: bytes,
             services: filter(detector).with_context(|| format!("detector `{name}`"))?,
             config: detector.config.clone(),
-            limits: Limits { memory_bytes: detector.memory_bytes, deadline: detector.deadline },
+            limits: detector.limits,
         };
         let loaded = sandbox.load(spec).with_context(|| format!("detector `{name}` can't be loaded"))?;
         sandbox.try_open(&loaded, step).with_context(|| format!("detector `{name}` refuses its configuration"))?;

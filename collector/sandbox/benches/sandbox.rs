@@ -1,5 +1,8 @@
 //! What a sandboxed detector costs: making models, calls with few and many rows beside the native detector, a sweep over many
-//! models whose memory is cold, and the resident memory of each.
+//! models whose memory is cold, and the resident memory and the memory mappings of each.
+//!
+//! "unchecked" and "checked" are the two layouts of memory: with address space for every address that a guest can form, and with
+//! so many models that there is only room for what they may use, so that compiled code compares addresses.
 
 #![expect(clippy::print_stderr, reason = "the memory of a model is told beside criterion's own figures")]
 
@@ -12,7 +15,7 @@ use foreshock_engine::{
     window::{ClosedWindow, Series, SeriesKind, ServiceKey, Window},
 };
 use foreshock_sandbox::{DetectorPool, DetectorSpec, Limits, LoadedDetector, PoolSettings, Sandbox, Settings};
-use std::{hint::black_box, sync::Arc};
+use std::{hint::black_box, sync::Arc, time::Instant};
 
 const STEP_NS: u64 = 10_000_000_000;
 const FIRST: u64 = 1_767_571_200_000_000_000;
@@ -72,6 +75,11 @@ fn service(number: u32) -> ServiceKey {
     ServiceKey::new("", &format!("service-{number}"))
 }
 
+/// Memory mappings of this process (Linux, lines of `/proc/self/maps`); 0 elsewhere.
+fn mappings() -> usize {
+    std::fs::read_to_string("/proc/self/maps").unwrap_or_default().lines().count()
+}
+
 /// Resident memory of this process in bytes (Linux, `/proc/self/statm`, second field, in pages of 4 KiB); 0 elsewhere.
 fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
@@ -94,22 +102,27 @@ fn models(c: &mut Criterion) {
     });
 }
 
+/// Models for which there is address space for unchecked accesses, and models for which there is not.
+const LAYOUTS: [(&str, u32); 2] = [("unchecked", 10_000), ("checked", 30_000)];
+
 fn rows(c: &mut Criterion) {
-    let sandbox = Arc::new(Sandbox::new(Settings::default()).expect("a sandbox"));
-    let detector = load(&sandbox);
     let mut group = c.benchmark_group("observe");
     for rows in [1_u32, 50, 1000] {
         group.throughput(Throughput::Elements(u64::from(rows)));
-        group.bench_function(BenchmarkId::new("sandboxed", rows), |bencher| {
-            let mut pool = pool(&sandbox, &detector);
-            let (service, mut index) = (service(0), 0);
-            pool.observe(&window(&service, rows, 0));
-            let next = || {
-                index += 1;
-                window(&service, rows, index)
-            };
-            bencher.iter_batched(next, |closed| pool.observe(black_box(&closed)), BatchSize::SmallInput);
-        });
+        for (layout, max_models) in LAYOUTS {
+            let sandbox = Arc::new(Sandbox::new(Settings { max_models, ..Settings::default() }).expect("a sandbox"));
+            let detector = load(&sandbox);
+            group.bench_function(BenchmarkId::new(layout, rows), |bencher| {
+                let mut pool = pool(&sandbox, &detector);
+                let (service, mut index) = (service(0), 0);
+                pool.observe(&window(&service, rows, 0));
+                let next = || {
+                    index += 1;
+                    window(&service, rows, index)
+                };
+                bencher.iter_batched(next, |closed| pool.observe(black_box(&closed)), BatchSize::SmallInput);
+            });
+        }
         group.bench_function(BenchmarkId::new("native", rows), |bencher| {
             let mut driver = Driver::<Baseline>::open("{}").expect("the baseline detector opens");
             let ids: Vec<u32> =
@@ -130,18 +143,23 @@ fn rows(c: &mut Criterion) {
 /// One call to each of many models in turn, so that every call finds its model's memory cold.
 fn sweep(c: &mut Criterion) {
     const ROWS: u32 = 50;
-    for services in [1_000_u32, 10_000] {
+    for services in [1_000_u32, 10_000, 30_000] {
         let sandbox =
             Arc::new(Sandbox::new(Settings { max_models: services, ..Settings::default() }).expect("a sandbox"));
         let detector = load(&sandbox);
         let mut pool = pool(&sandbox, &detector);
         let keys: Vec<ServiceKey> = (0..services).map(service).collect();
-        let before = resident_bytes();
+        let (before, mapped, began) = (resident_bytes(), mappings(), Instant::now());
         for key in &keys {
             pool.observe(&window(key, ROWS, 0));
         }
+        let micros = began.elapsed().as_secs_f64() * 1e6 / f64::from(services);
         let each = resident_bytes().saturating_sub(before) / u64::from(services);
-        eprintln!("{services} models with {ROWS} series: {each} bytes resident for each");
+        let mapped = mappings().saturating_sub(mapped) as f64 / f64::from(services);
+        eprintln!(
+            "{services} models with {ROWS} series: {each} bytes resident and {mapped:.2} mappings for each, {micros:.1} us to \
+             make each and have its first window judged"
+        );
         let mut calls = 0_u64;
         c.bench_function(&format!("sweep over {services} models, {ROWS} rows"), |bencher| {
             let next = || {

@@ -31,6 +31,8 @@ pub(crate) struct Subject<'a> {
     /// All open series, and those of them that the guest was told of.
     pub(crate) registry: &'a Registry,
     pub(crate) kinds: Kinds,
+    /// The most findings that the detector may have; never more than the contract allows.
+    pub(crate) findings: usize,
 }
 
 /// The verdict, or the first thing that is wrong with it.
@@ -46,7 +48,7 @@ pub(crate) fn verdict(verdict: types::Verdict, subject: &Subject<'_>) -> Result<
             return Err(format!("score {score} is out of range"));
         }
     }
-    if verdict.findings.len() > MOST_FINDINGS {
+    if verdict.findings.len() > subject.findings.min(MOST_FINDINGS) {
         return Err(format!("{} findings in one window", verdict.findings.len()));
     }
     let findings = verdict.findings.into_iter().map(|found| finding(found, subject)).collect::<Result<_, _>>()?;

@@ -204,20 +204,22 @@ fn kind_in(kind: types::Kind) -> SeriesKind {
     }
 }
 
-/// How many lines a detector may still log: 50 at once and 5 a second, over all services and shards.
+/// How many lines a detector may still log, over all services and shards.
 #[derive(Debug)]
 pub(crate) struct LogBudget {
     detector: Arc<str>,
+    a_second: f64,
     /// Held for a few instructions, never across a call.
     left: Mutex<(f64, Instant)>,
 }
 
 impl LogBudget {
-    const AT_ONCE: f64 = 50.0;
-    const A_SECOND: f64 = 5.0;
+    /// Seconds for which unused lines are kept.
+    const KEPT_SECONDS: f64 = 10.0;
 
-    pub(crate) fn new(detector: Arc<str>) -> Self {
-        Self { detector, left: Mutex::new((Self::AT_ONCE, Instant::now())) }
+    pub(crate) fn new(detector: Arc<str>, lines_per_second: u32) -> Self {
+        let a_second = f64::from(lines_per_second);
+        Self { detector, a_second, left: Mutex::new((a_second * Self::KEPT_SECONDS, Instant::now())) }
     }
 
     pub(crate) fn detector(&self) -> &str {
@@ -228,8 +230,8 @@ impl LogBudget {
     pub(crate) fn take(&self) -> bool {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let refill = now.duration_since(left.1).as_secs_f64() * Self::A_SECOND;
-        let lines = (left.0 + refill).min(Self::AT_ONCE);
+        let refill = now.duration_since(left.1).as_secs_f64() * self.a_second;
+        let lines = (left.0 + refill).min(self.a_second * Self::KEPT_SECONDS);
         let granted = lines >= 1.0;
         *left = (if granted { lines - 1.0 } else { lines }, now);
         granted

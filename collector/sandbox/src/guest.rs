@@ -6,19 +6,17 @@ use crate::{
         exports::foreshock::detector::detector as exported,
         foreshock::detector::{host, types},
     },
+    deadline::Deadline,
     detector::LogBudget,
+    settings::Limits,
     stats::Stats,
     text::clean,
 };
 use foreshock_engine::verdict::FaultReason;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tracing::Level;
-use wasmtime::{Engine, ResourceLimiter, Store, Trap, component::ResourceAny};
+use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut, Trap, UpdateDeadline, component::ResourceAny};
 
-/// What a guest may make the host copy out of it in one call: a full verdict is below 2 MiB.
-const ANSWER_BYTES: usize = 4 << 20;
-/// What a saved state may weigh.
-const STATE_BYTES: usize = 8 << 20;
 /// Handles that a guest may hold: one model, and room for a runtime's own.
 const HANDLES: usize = 256;
 /// A component is several core instances: the module itself, and those that lead its calls in and out.
@@ -39,19 +37,24 @@ pub(crate) struct Failure {
 pub(crate) struct Birth<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) component: &'a PluginPre<GuestState>,
-    pub(crate) memory_limit: usize,
+    pub(crate) limits: &'a Limits,
     pub(crate) stats: &'a Arc<Stats>,
     pub(crate) log: &'a Arc<LogBudget>,
     /// For the log only.
     pub(crate) service: &'a str,
-    /// For making the instance, in ticks of the epoch.
-    pub(crate) deadline_ticks: u64,
+    /// For making the instance.
+    pub(crate) deadline: Duration,
+    /// How often deadlines are looked at.
+    pub(crate) tick: Duration,
 }
 
 /// An instance of a component, without a model yet.
 pub(crate) struct Instance {
     store: Store<GuestState>,
     plugin: Plugin,
+    tick: Duration,
+    answer_bytes: usize,
+    state_bytes: usize,
 }
 
 /// An instance with a model.
@@ -67,6 +70,8 @@ pub(crate) struct GuestState {
     last_growth: usize,
     /// Set when memory was refused since the call began.
     memory_refused: bool,
+    /// Of the call that is under way.
+    deadline: Deadline,
     stats: Arc<Stats>,
     log: Arc<LogBudget>,
     service: String,
@@ -78,21 +83,26 @@ impl Instance {
     pub(crate) fn new(birth: &Birth<'_>) -> Result<Self, Failure> {
         birth.stats.add_model();
         let state = GuestState {
-            memory_limit: birth.memory_limit,
+            memory_limit: birth.limits.memory_bytes,
             memory_bytes: 0,
             last_growth: 0,
             memory_refused: false,
+            deadline: Deadline::new(birth.deadline, birth.tick),
             stats: Arc::clone(birth.stats),
             log: Arc::clone(birth.log),
             service: birth.service.to_owned(),
         };
         let mut store = Store::new(birth.engine, state);
         store.limiter(|state| state);
-        store.set_hostcall_fuel(ANSWER_BYTES);
+        store.set_hostcall_fuel(birth.limits.answer_bytes);
         store.set_max_component_handles(HANDLES);
-        store.set_epoch_deadline(birth.deadline_ticks);
+        store.epoch_deadline_callback(at_tick);
+        store.set_epoch_deadline(1);
         match birth.component.instantiate(&mut store) {
-            Ok(plugin) => Ok(Self { store, plugin }),
+            Ok(plugin) => {
+                let Limits { answer_bytes, state_bytes, .. } = *birth.limits;
+                Ok(Self { store, plugin, tick: birth.tick, answer_bytes, state_bytes })
+            }
             // Only the allocator's limits, not the guest's code, fail here without a trap.
             Err(error) if error.downcast_ref::<Trap>().is_none() => {
                 Err(Failure { reason: FaultReason::Memory, message: message_of(&error) })
@@ -101,19 +111,19 @@ impl Instance {
         }
     }
 
-    pub(crate) fn describe(&mut self, deadline_ticks: u64) -> Result<exported::About, Failure> {
-        self.begin(deadline_ticks, ANSWER_BYTES);
+    pub(crate) fn describe(&mut self, deadline: Duration) -> Result<exported::About, Failure> {
+        self.begin(deadline, self.answer_bytes);
         let guest = self.plugin.foreshock_detector_detector();
         guest.call_describe(&mut self.store).map_err(|error| failure(&error, self.store.data()))
     }
 
     pub(crate) fn open(
         mut self,
-        deadline_ticks: u64,
+        deadline: Duration,
         setup: exported::Setup<'_>,
         saved: Option<exported::StateParam<'_>>,
     ) -> Result<Model, Failure> {
-        self.begin(deadline_ticks, ANSWER_BYTES);
+        self.begin(deadline, self.answer_bytes);
         let guest = self.plugin.foreshock_detector_detector().model();
         match guest.call_open(&mut self.store, setup, saved) {
             Ok(Ok(model)) => Ok(Model { instance: self, model }),
@@ -122,9 +132,11 @@ impl Instance {
         }
     }
 
-    fn begin(&mut self, deadline_ticks: u64, answer_bytes: usize) {
-        self.store.data_mut().memory_refused = false;
-        self.store.set_epoch_deadline(deadline_ticks);
+    fn begin(&mut self, deadline: Duration, answer_bytes: usize) {
+        let state = self.store.data_mut();
+        state.memory_refused = false;
+        state.deadline = Deadline::new(deadline, self.tick);
+        self.store.set_epoch_deadline(1);
         self.store.set_hostcall_fuel(answer_bytes);
     }
 }
@@ -132,13 +144,9 @@ impl Instance {
 // === impl Model ===
 
 impl Model {
-    pub(crate) fn observe(
-        &mut self,
-        deadline_ticks: u64,
-        window: types::Window<'_>,
-    ) -> Result<types::Verdict, Failure> {
-        self.instance.begin(deadline_ticks, ANSWER_BYTES);
-        let Instance { store, plugin } = &mut self.instance;
+    pub(crate) fn observe(&mut self, deadline: Duration, window: types::Window<'_>) -> Result<types::Verdict, Failure> {
+        self.instance.begin(deadline, self.instance.answer_bytes);
+        let Instance { store, plugin, .. } = &mut self.instance;
         match plugin.foreshock_detector_detector().model().call_observe(&mut *store, self.model, window) {
             Ok(Ok(verdict)) => Ok(verdict),
             Ok(Err(fault)) => Err(fault.into()),
@@ -146,15 +154,21 @@ impl Model {
         }
     }
 
-    pub(crate) fn snapshot(&mut self, deadline_ticks: u64) -> Result<types::StateResult, Failure> {
-        self.instance.begin(deadline_ticks, STATE_BYTES);
-        let Instance { store, plugin } = &mut self.instance;
+    pub(crate) fn snapshot(&mut self, deadline: Duration) -> Result<types::StateResult, Failure> {
+        self.instance.begin(deadline, self.instance.state_bytes);
+        let Instance { store, plugin, .. } = &mut self.instance;
         match plugin.foreshock_detector_detector().model().call_snapshot(&mut *store, self.model) {
             Ok(Ok(state)) => Ok(state),
             Ok(Err(fault)) => Err(fault.into()),
             Err(error) => Err(failure(&error, store.data())),
         }
     }
+}
+
+/// What wasmtime calls when a guest still runs at a tick that it was to be asked at.
+#[expect(clippy::unnecessary_wraps, reason = "wasmtime says what this must look like")]
+fn at_tick(mut store: StoreContextMut<'_, GuestState>) -> wasmtime::Result<UpdateDeadline> {
+    Ok(store.data_mut().deadline.ticks_left().map_or(UpdateDeadline::Interrupt, UpdateDeadline::Continue))
 }
 
 // === impl GuestState ===

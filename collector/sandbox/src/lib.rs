@@ -14,8 +14,10 @@
 mod bindings;
 mod breaker;
 mod check;
+mod deadline;
 mod detector;
 mod guest;
+mod inspect;
 mod mappings;
 mod pool;
 mod registry;
@@ -30,6 +32,6 @@ mod ticker;
 pub use detector::{About, DetectorSpec, LoadedDetector, ServiceFilter};
 pub use pool::DetectorPool;
 pub use sandbox::{LoadError, Sandbox, SandboxError};
-pub use settings::{Limits, PoolSettings, Settings};
+pub use settings::{CompileLimits, Limits, PoolSettings, Settings};
 pub use state::{SavedModel, ServiceState};
 pub use stats::{FAULT_REASONS, Stats};

@@ -1,17 +1,17 @@
 //! How many models the kernel's limit on memory mappings leaves room for.
 //!
-//! A live model's linear memory is split into some mappings of the process by page protection. Where the kernel's limit
-//! (`vm.max_map_count`, 65,530 on most machines) is used up, every allocation of the process fails, not only the guest's. So
-//! the number of models stops short of it.
+//! The kernel counts neighbouring pages with the same protection and origin as one mapping. A model's place in the pool is two: the
+//! part of its linear memory that it may touch, and the rest, that nobody may. (A first content that is mapped from a file
+//! instead of copied would make it four.) Where the kernel's limit (`vm.max_map_count`, 65,530 on most machines) is used up,
+//! every allocation of the process fails, not only the guest's. So the number of models stops short of it.
 
 use std::fs;
 
-/// Mappings that one live model takes, rounded up: 65,530 mappings were used up by 16,446 models (`cargo xtask bench scale`
-/// with 10,000 services).
-const PER_MODEL: u32 = 5;
+/// Mappings that one live model takes; `a_model_takes_two_mappings` in `tests/density.rs` counts them.
+const PER_MODEL: u32 = 2;
 
-/// Mappings left for the rest of the process: libraries, threads, heaps.
-const FOR_THE_REST: u32 = 8_192;
+/// Mappings left for the rest of the process: libraries, threads, heaps. Foreshock without models has some hundred.
+const FOR_THE_REST: u32 = 4_096;
 
 /// The most models that this machine has mappings for; no bound where the kernel states no limit.
 pub(crate) fn most_models() -> u32 {
@@ -31,7 +31,7 @@ mod tests {
     /// Protects the process from its guests: the usual limit must not be reached by models.
     #[test]
     fn models_stop_short_of_the_limit() {
-        assert_eq!(models_within(65_530), 11_467);
+        assert_eq!(models_within(65_530), 30_717);
         assert_eq!(models_within(0), 16);
         assert!(most_models() >= 16);
     }

@@ -87,7 +87,7 @@ impl DetectorPool {
 
     fn new_service(&self, service: &ServiceKey) -> Service {
         let detectors = self.detectors.iter().filter(|detector| detector.is_for(service));
-        let slots = detectors.map(|detector| Slot::new(Arc::clone(detector), &self.sandbox, &self.settings)).collect();
+        let slots = detectors.map(|detector| Slot::new(Arc::clone(detector), &self.settings)).collect();
         Service { slots, ..Service::default() }
     }
 

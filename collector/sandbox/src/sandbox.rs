@@ -4,9 +4,10 @@ use crate::{
     bindings::{Plugin, PluginPre},
     detector::{About, DetectorSpec, LoadedDetector, LogBudget, digest},
     guest::{Birth, Failure, GuestState, Instance},
+    inspect::{HOST, inspect},
     mappings,
     registry::Kinds,
-    settings::Settings,
+    settings::{Limits, Settings},
     ticker::Ticker,
 };
 use foreshock_engine::verdict::Detector;
@@ -18,11 +19,8 @@ use std::{
 };
 use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy,
-    component::{Component, HasSelf, Linker, types::ComponentItem},
+    component::{Component, HasSelf, Linker},
 };
-
-/// The one import that a detector may have.
-const HOST: &str = "foreshock:detector/host@0.1.0";
 
 /// What wasm code may use of the thread's own stack. A guest's values live on the stack in its linear memory; this one is for
 /// return addresses and spilled registers.
@@ -38,9 +36,6 @@ const TABLE_ELEMENTS: usize = 20_000;
 const UNCHECKED_RESERVATION: u64 = 4 << 30;
 /// The share of a process's 47 bits of address space that the sandbox may set aside.
 const MOST_RESERVED: u64 = 1 << 46;
-
-/// For stating oneself (`describe`), by the wall clock.
-const DESCRIBE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Compiles detectors and sets their limits. One per process.
 pub struct Sandbox {
@@ -75,6 +70,25 @@ pub enum LoadError {
     /// The bytes are no component, or one that uses features that are off.
     #[error("this is no WebAssembly component that can run here")]
     NotAComponent(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It is WebAssembly, but a core module: nobody made a component of it.
+    #[error("this is a core WebAssembly module, not a component")]
+    CoreModule,
+    /// Compiling it would take too much time or memory.
+    #[error("it has {found} {what}, and at most {most} are compiled")]
+    TooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much.
+        found: u64,
+        /// The limit, from [`CompileLimits`](crate::CompileLimits).
+        most: u64,
+    },
+    /// It was made for another version of the contract.
+    #[error("it was made for contract {version}, this is contract 0.1.0")]
+    OtherContract {
+        /// The version that it names.
+        version: String,
+    },
     /// It wants something from the host that detectors don't get.
     #[error("it imports `{import}`, but a detector may import nothing except `{HOST}`")]
     UnknownImport {
@@ -165,7 +179,7 @@ impl Sandbox {
             config: spec.config.to_string(),
             limits: spec.limits,
             stats: Arc::default(),
-            log: Arc::new(LogBudget::new(name)),
+            log: Arc::new(LogBudget::new(name, spec.limits.log_lines_per_second)),
             _compiled: compiled,
         })
     }
@@ -176,7 +190,7 @@ impl Sandbox {
     /// [`LoadError::BadConfig`] with the detector's own words.
     pub fn try_open(&self, detector: &LoadedDetector, step_ns: u64) -> Result<(), LoadError> {
         let service = foreshock_engine::window::ServiceKey::new("", "configuration check");
-        let limits = crate::slot::Deadlines::new(&detector.limits, self, 1);
+        let limits = crate::slot::Deadlines::new(&detector.limits, 1);
         match crate::slot::open_model(self, detector, limits, &service, &[], step_ns, None) {
             Ok(_) => Ok(()),
             Err(failure) => Err(LoadError::BadConfig(failure.message)),
@@ -187,11 +201,9 @@ impl Sandbox {
         &self.engine
     }
 
-    /// How many ticks of the epoch make sure that a call had at least `time`.
-    pub(crate) fn ticks(&self, time: Duration) -> u64 {
-        let ticks = time.as_nanos().div_ceil(self.settings.tick.as_nanos().max(1));
-        // The tick that is under way counts for nothing.
-        u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(1)
+    /// How often deadlines are looked at.
+    pub(crate) fn tick(&self) -> Duration {
+        self.settings.tick
     }
 
     fn compile(&self, bytes: &[u8], digest: &str) -> Result<Arc<Compiled>, LoadError> {
@@ -199,9 +211,9 @@ impl Sandbox {
         if let Some(compiled) = known.get(digest).and_then(Weak::upgrade) {
             return Ok(compiled);
         }
+        inspect(bytes, &self.settings.compile)?;
         let component = Component::from_binary(&self.engine, bytes)
             .map_err(|error| LoadError::NotAComponent(error.into_boxed_dyn_error()))?;
-        self.check_imports(&component)?;
         let wrong_shape = |error: wasmtime::Error| LoadError::WrongShape(error.into_boxed_dyn_error());
         let component = self.linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(wrong_shape)?;
         let about = About::check(self.describe(&component)?).map_err(LoadError::BadAbout)?;
@@ -211,39 +223,22 @@ impl Sandbox {
         Ok(compiled)
     }
 
-    fn check_imports(&self, component: &Component) -> Result<(), LoadError> {
-        let component_type = component.component_type();
-        for (name, import) in component_type.imports(&self.engine) {
-            // An interface of types only gives nothing to call.
-            let only_types = match &import.ty {
-                ComponentItem::ComponentInstance(instance) => {
-                    instance.exports(&self.engine).all(|(_, export)| matches!(export.ty, ComponentItem::Type(_)))
-                }
-                _ => false,
-            };
-            if name != HOST && !only_types {
-                return Err(LoadError::UnknownImport { import: crate::text::clean(name, 256) });
-            }
-        }
-        Ok(())
-    }
-
     fn describe(
         &self,
         component: &PluginPre<GuestState>,
     ) -> Result<crate::bindings::exports::foreshock::detector::detector::About, LoadError> {
-        let deadline_ticks = self.ticks(DESCRIBE_DEADLINE);
         let birth = Birth {
             engine: &self.engine,
             component,
-            memory_limit: self.settings.max_memory_bytes,
+            limits: &Limits { memory_bytes: self.settings.max_memory_bytes, ..Limits::default() },
             stats: &Arc::default(),
-            log: &Arc::new(LogBudget::new("not loaded yet".into())),
+            log: &Arc::new(LogBudget::new("not loaded yet".into(), Limits::default().log_lines_per_second)),
             service: "",
-            deadline_ticks,
+            deadline: self.settings.describe_deadline,
+            tick: self.settings.tick,
         };
         Instance::new(&birth)
-            .and_then(|mut instance| instance.describe(deadline_ticks))
+            .and_then(|mut instance| instance.describe(self.settings.describe_deadline))
             .map_err(|Failure { reason, message }| LoadError::Describe { reason, message })
     }
 }
@@ -269,6 +264,10 @@ fn config(settings: &Settings, reservation: u64) -> Config {
         .cranelift_opt_level(OptLevel::Speed)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .memory_reservation(reservation)
+        // The pool never moves a memory, and code that knows so reads its place and its bound once.
+        .memory_may_move(false)
+        // A memory's first contents are copied, not mapped: `mappings` says what a mapping more would cost.
+        .memory_init_cow(false)
         .max_wasm_stack(WASM_STACK_BYTES)
         .epoch_interruption(true)
         .consume_fuel(false)

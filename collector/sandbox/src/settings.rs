@@ -7,18 +7,48 @@ use std::time::Duration;
 pub struct Settings {
     /// How many models may live at once, over all shards: services times detectors. Address space is set aside for each when
     /// the sandbox starts, memory is not. A model beyond this number is a fault (`memory`) of its detector.
-    /// The kernel's limit on memory mappings (`vm.max_map_count`) may lower it: 11,467 at the usual 65,530. Default 10,000.
+    /// The kernel's limit on memory mappings (`vm.max_map_count`) may lower it: 30,717 at the usual 65,530. Default 10,000.
     pub max_models: u32,
     /// The most that any detector's [`Limits::memory_bytes`] may be. Default 64 MiB.
     pub max_memory_bytes: usize,
     /// How often deadlines are looked at: a call is stopped at most this much, and once more, after its deadline.
     /// Default 10 ms.
     pub tick: Duration,
+    /// How long a component that is loaded may take to be instantiated and to say what it is, as [`Limits::deadline`].
+    /// Default 5 s.
+    pub describe_deadline: Duration,
+    /// What is compiled at all.
+    pub compile: CompileLimits,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_models: 10_000, max_memory_bytes: 64 << 20, tick: Duration::from_millis(10) }
+        Self {
+            max_models: 10_000,
+            max_memory_bytes: 64 << 20,
+            tick: Duration::from_millis(10),
+            describe_deadline: Duration::from_secs(5),
+            compile: CompileLimits::default(),
+        }
+    }
+}
+
+/// How large a component may be. The compiler can't be stopped, so that its time and memory are bounded by what it is given.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CompileLimits {
+    /// The whole component. Default 64 MiB: the largest runtimes of other languages have about 20.
+    pub component_bytes: usize,
+    /// Functions of all modules together. Default 200,000.
+    pub functions: u32,
+    /// The body of one function. Default 1 MiB.
+    pub function_bytes: usize,
+    /// Instances that the component makes of its modules and nested components, in the worst case. Default 1,000.
+    pub instances: u32,
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self { component_bytes: 64 << 20, functions: 200_000, function_bytes: 1 << 20, instances: 1_000 }
     }
 }
 
@@ -27,14 +57,30 @@ impl Default for Settings {
 pub struct Limits {
     /// What one model may use, all of its linear memories and tables together. Default 16 MiB.
     pub memory_bytes: usize,
-    /// How long one `observe` may take, by the wall clock. `open` and `snapshot`, which are rare, may take ten times as long.
-    /// Default 100 ms.
+    /// How long one `observe` may take: processor time of its thread, and ten times as much by the wall clock. `open` and
+    /// `snapshot`, which are rare, may take ten times as long. Default 100 ms.
     pub deadline: Duration,
+    /// What the host copies out of a guest in one call, as the host's memory counts it: verdicts, descriptions, log lines. Default
+    /// 4 MiB; a full verdict is below 2.
+    pub answer_bytes: usize,
+    /// What a saved state may weigh. Default 8 MiB.
+    pub state_bytes: usize,
+    /// Findings in one verdict; the contract allows 256, which is the default, and a higher number changes nothing.
+    pub findings: usize,
+    /// Lines for Foreshock's own log, over all services and shards; ten times as many at once. Default 5.
+    pub log_lines_per_second: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 16 << 20, deadline: Duration::from_millis(100) }
+        Self {
+            memory_bytes: 16 << 20,
+            deadline: Duration::from_millis(100),
+            answer_bytes: 4 << 20,
+            state_bytes: 8 << 20,
+            findings: 256,
+            log_lines_per_second: 5,
+        }
     }
 }
 
@@ -45,7 +91,7 @@ pub struct PoolSettings {
     pub step_ns: u64,
     /// After how many windows a model's state is kept, for going on from it after a fault. Default 60.
     pub snapshot_every: u32,
-    /// Deadlines are multiplied by this. They are the one place where the wall clock can change an answer: a model that is
+    /// Deadlines are multiplied by this. They are the one place where a clock can change an answer: a model that is
     /// stopped gives no verdict. Replay, whose answer must not depend on what else the machine is doing, passes 100 or more,
     /// so that only a model that truly never ends is stopped. Default 1.
     pub deadline_scale: u32,

@@ -16,22 +16,25 @@ use foreshock_engine::{
     verdict::{DetectorHealth, FaultReason, Verdict},
     window::{ClosedWindow, Series, SeriesKind, ServiceKey},
 };
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How much longer than `observe` the rare calls may take.
 const RARE_CALL_FACTOR: u32 = 10;
 
-/// Deadlines in ticks of the epoch.
+/// How long calls may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadlines {
-    observe: u64,
-    rare: u64,
+    observe: Duration,
+    rare: Duration,
 }
 
 impl Deadlines {
-    pub(crate) fn new(limits: &Limits, sandbox: &Sandbox, scale: u32) -> Self {
+    pub(crate) fn new(limits: &Limits, scale: u32) -> Self {
         let observe = limits.deadline.saturating_mul(scale.max(1));
-        Self { observe: sandbox.ticks(observe), rare: sandbox.ticks(observe.saturating_mul(RARE_CALL_FACTOR)) }
+        Self { observe, rare: observe.saturating_mul(RARE_CALL_FACTOR) }
     }
 }
 
@@ -50,6 +53,18 @@ pub(crate) struct Occasion<'a> {
     pub(crate) row_kinds: &'a [Option<SeriesKind>],
 }
 
+/// With this many points the snapshot is held to be the cause.
+const ENOUGH_SUSPICION: u32 = 4;
+
+/// How likely the snapshot is what models fail over: two points for a model that could not even be opened from it, one for a
+/// model that was, and failed before its first answer. Two of the first or four of the second condemn it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Suspicion {
+    points: u32,
+    /// Whether the model that lives now came from the snapshot and has not answered yet.
+    on_trial: bool,
+}
+
 /// One detector for one service.
 pub(crate) struct Slot {
     pub(crate) detector: Arc<LoadedDetector>,
@@ -58,20 +73,23 @@ pub(crate) struct Slot {
     /// Last good snapshot.
     saved: Option<(u32, Vec<u8>)>,
     windows_since_snapshot: u32,
+    /// What failed since a model was last opened from the snapshot and answered.
+    suspicion: Suspicion,
     breaker: Breaker,
     /// Whether the last that was told of its health was bad.
     unwell: bool,
 }
 
 impl Slot {
-    pub(crate) fn new(detector: Arc<LoadedDetector>, sandbox: &Sandbox, settings: &PoolSettings) -> Self {
-        let deadlines = Deadlines::new(&detector.limits, sandbox, settings.deadline_scale);
+    pub(crate) fn new(detector: Arc<LoadedDetector>, settings: &PoolSettings) -> Self {
+        let deadlines = Deadlines::new(&detector.limits, settings.deadline_scale);
         Self {
             detector,
             deadlines,
             model: None,
             saved: None,
             windows_since_snapshot: 0,
+            suspicion: Suspicion::default(),
             breaker: Breaker::default(),
             unwell: false,
         }
@@ -128,7 +146,13 @@ impl Slot {
             },
         );
         self.detector.stats.add_call(began.elapsed());
-        let subject = Subject { ids: &columns.ids, end: window.end, registry: occasion.registry, kinds };
+        let subject = Subject {
+            ids: &columns.ids,
+            end: window.end,
+            registry: occasion.registry,
+            kinds,
+            findings: self.detector.limits.findings,
+        };
         let checked = answer.and_then(|verdict| {
             check::verdict(verdict, &subject).map_err(|message| Failure { reason: FaultReason::BadVerdict, message })
         });
@@ -152,6 +176,7 @@ impl Slot {
             self.saved = None;
         }
         let end = closed.window.end;
+        self.suspicion.on_trial = self.saved.is_some();
         let mut opened = self.open_from_saved(closed, around);
         if let Err(Failure { reason: FaultReason::BadState, message }) = &opened
             && self.saved.take().is_some()
@@ -159,6 +184,7 @@ impl Slot {
             self.detector.stats.add_fault(FaultReason::BadState);
             let message = format!("what it had learned is of no use to it ({message}); it starts anew");
             self.tell(Some(FaultReason::BadState), message, &closed.service, end, around);
+            self.suspicion = Suspicion::default();
             opened = self.open_from_saved(closed, around);
         }
         match opened {
@@ -178,6 +204,7 @@ impl Slot {
 
     fn succeed(&mut self, closed: &ClosedWindow, around: &mut Surroundings<'_>) {
         self.breaker.success();
+        self.suspicion = Suspicion::default();
         if self.unwell {
             self.tell(None, "it works again".into(), &closed.service, closed.window.end, around);
         }
@@ -201,8 +228,9 @@ impl Slot {
 
     /// Drops the store, which is of no further use after any failure, and decides when to try again.
     fn fail(&mut self, failure: &Failure, service: &ServiceKey, now: UnixNanos, around: &mut Surroundings<'_>) {
-        self.model = None;
+        let was_open = self.model.take().is_some();
         self.detector.stats.add_fault(failure.reason);
+        let quarantined = self.suspect(was_open);
         let was_trial = self.breaker.is_trial();
         let consequence = match failure.reason {
             FaultReason::Refused => self.breaker.open(now),
@@ -212,15 +240,36 @@ impl Slot {
             Consequence::Wait(until) => (until, !self.unwell),
             Consequence::Open(until) => (until, !was_trial || !self.unwell),
         };
-        if is_news {
+        if is_news || quarantined {
             let from = match consequence {
                 Consequence::Open(_) => "it is paused, and gets one more try with a fresh model",
+                Consequence::Wait(_) if quarantined => {
+                    "what it had learned made it fail again and is set aside; it starts anew"
+                }
+                Consequence::Wait(_) if quarantined => {
+                    "what it had learned made it fail again and is set aside; it starts anew"
+                }
                 Consequence::Wait(_) if self.saved.is_some() => "it goes on from its last good state",
                 Consequence::Wait(_) => "it starts anew",
             };
             let message = format!("{}; {from} at {until}", failure.message);
             self.tell(Some(failure.reason), message, service, now, around);
         }
+    }
+
+    /// Whether the snapshot, after one more failure, is held to be the cause; it is dropped then.
+    fn suspect(&mut self, was_open: bool) -> bool {
+        if !self.suspicion.on_trial {
+            return false;
+        }
+        self.suspicion.points += if was_open { 1 } else { 2 };
+        let is_condemned = self.suspicion.points >= ENOUGH_SUSPICION;
+        if is_condemned {
+            self.saved = None;
+            self.suspicion = Suspicion::default();
+            self.detector.stats.add_quarantined();
+        }
+        is_condemned
     }
 
     fn tell(
@@ -258,6 +307,7 @@ impl Slot {
         };
         let found = models.iter().find(is_mine);
         self.saved = found.map(|model| (model.schema, model.bytes.clone()));
+        self.suspicion = Suspicion::default();
         self.model = None;
         found.is_some()
     }
@@ -277,11 +327,12 @@ pub(crate) fn open_model(
     let birth = Birth {
         engine: sandbox.engine(),
         component: &detector.component,
-        memory_limit: detector.limits.memory_bytes,
+        limits: &detector.limits,
         stats: &detector.stats,
         log: &detector.log,
         service: &name,
-        deadline_ticks: deadlines.rare,
+        deadline: deadlines.rare,
+        tick: sandbox.tick(),
     };
     let resource = pairs(resource);
     let setup = types::Setup {

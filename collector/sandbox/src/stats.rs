@@ -30,6 +30,7 @@ pub struct Stats {
     memory_bytes: AtomicU64,
     log_lines_left_out: AtomicU64,
     series_left_out: AtomicU64,
+    quarantined: AtomicU64,
     watcher: OnceLock<Watcher>,
 }
 
@@ -91,6 +92,12 @@ impl Stats {
         let _ = self.watcher.set(Watcher(Box::new(watcher)));
     }
 
+    /// Saved states that were set aside because models opened from them failed again and again.
+    #[must_use]
+    pub fn quarantined(&self) -> u64 {
+        self.quarantined.load(Relaxed)
+    }
+
     pub(crate) fn add_call(&self, took: Duration) {
         self.calls.fetch_add(1, Relaxed);
         if let Some(Watcher(watcher)) = self.watcher.get() {
@@ -114,6 +121,10 @@ impl Stats {
 
     pub(crate) fn add_log_line_left_out(&self) {
         self.log_lines_left_out.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn add_quarantined(&self) {
+        self.quarantined.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn add_model(&self) {

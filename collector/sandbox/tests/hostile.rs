@@ -5,7 +5,8 @@
 mod support;
 
 use foreshock_engine::verdict::{Detectors, FaultReason};
-use foreshock_sandbox::{FAULT_REASONS, LoadError};
+use foreshock_sandbox::{DetectorSpec, FAULT_REASONS, Limits, LoadError};
+use std::time::Duration;
 use support::{Feed, chaos, health, load, of, pool, sandbox, spec};
 
 const GOOD: [(u32, f64); 2] = [(1, 10.0), (2, 20.0)];
@@ -199,7 +200,7 @@ fn what_is_no_detector_is_refused() {
     let steals = [&empty[..], b"\x07\x05\x01\x40\x00\x01\x00", b"\x0a\x0a\x01\x00\x05steal\x01\x00"].concat();
     assert!(matches!(refused(&steals), LoadError::UnknownImport { import } if import == "steal"));
     // (module): the preamble of a core module.
-    assert!(matches!(refused(b"\0asm\x01\0\0\0"), LoadError::NotAComponent(_)));
+    assert!(matches!(refused(b"\0asm\x01\0\0\0"), LoadError::CoreModule));
     let half = &foreshock_builtin::chaos()[..foreshock_builtin::chaos().len() / 2];
     assert!(matches!(refused(half), LoadError::NotAComponent(_)));
     assert!(matches!(refused(b""), LoadError::NotAComponent(_)));
@@ -245,4 +246,42 @@ fn models_beyond_the_limit_are_refused() {
     pool.forget(&Feed::new("a").service);
     assert_eq!(detector.stats().models(), 1);
     assert_eq!(pool.observe(&Feed::new("d").window(&GOOD)).len(), 1);
+}
+
+/// A subscriber that keeps the thread waiting for a while whenever a detector logs.
+struct Holdup(Duration);
+
+impl tracing::Subscriber for Holdup {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "detector"
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        std::thread::sleep(self.0);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// A guest whose thread had to wait, as on a machine that is overloaded, is not stopped for that; one that keeps everybody
+/// waiting for ten times its deadline is.
+#[test]
+fn deadlines_are_of_processor_time() {
+    let sandbox = sandbox();
+    let deadline = Duration::from_millis(300);
+    // Four times the deadline, and well above ten times. The guest logs one line and then works on for some ticks.
+    for (holdup, faults) in [(deadline * 4, 0), (deadline * 11, 1)] {
+        let limits = Limits { deadline, ..Limits::default() };
+        let held_up = DetectorSpec { limits, ..spec("held-up", foreshock_builtin::chaos(), r#"{"act":"log-once"}"#) };
+        let held_up = std::sync::Arc::new(sandbox.load(held_up).unwrap());
+        let mut pool = pool(&sandbox, std::slice::from_ref(&held_up), 60);
+        let answers =
+            tracing::subscriber::with_default(Holdup(holdup), || pool.observe(&Feed::new("cart").window(&TRIGGER)));
+        assert_eq!(answers.len() as u64, 1 - faults, "held up for {holdup:?}");
+        assert_eq!(held_up.stats().faults(FaultReason::Deadline), faults, "held up for {holdup:?}");
+    }
 }

@@ -17,6 +17,7 @@ pub use self::{
 };
 
 use foreshock_otlp::Signal;
+use foreshock_sandbox::Limits;
 use std::{
     collections::BTreeMap,
     fmt,
@@ -213,10 +214,8 @@ pub struct DetectorConfig {
     pub services: Vec<String>,
     /// Its own configuration, a JSON object that its schema accepts.
     pub config: serde_json::Value,
-    /// Most memory of one instance in bytes. Default 16 MiB.
-    pub memory_bytes: usize,
-    /// Longest time of one call. Default 100 ms.
-    pub deadline: Duration,
+    /// What it may use.
+    pub limits: Limits,
 }
 
 /// One pipeline.

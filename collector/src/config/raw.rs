@@ -4,6 +4,7 @@ use super::{
     problem::{At, Mark},
     yaml::Node,
 };
+use foreshock_sandbox::Limits;
 use std::time::Duration;
 
 /// The whole file.
@@ -184,10 +185,44 @@ pub(crate) struct RawDetector {
     pub(crate) services: Option<Vec<At<String>>>,
     /// Configuration of the detector.
     pub(crate) config: Option<Node>,
-    /// `limits.memory_mib`.
+    /// `limits`.
+    pub(crate) limits: RawLimits,
+}
+
+/// A detector's `limits`.
+#[derive(Debug, Default)]
+pub(crate) struct RawLimits {
+    /// `memory_mib`.
     pub(crate) memory_mib: Option<u64>,
-    /// `limits.deadline`.
+    /// `answer_kib`.
+    pub(crate) answer_kib: Option<u64>,
+    /// `state_kib`.
+    pub(crate) state_kib: Option<u64>,
+    /// `findings`.
+    pub(crate) findings: Option<u64>,
+    /// `log_lines_per_second`.
+    pub(crate) log_lines_per_second: Option<u64>,
+    /// `deadline`.
     pub(crate) deadline: Option<Duration>,
+}
+
+impl RawLimits {
+    /// With defaults for what is not given.
+    pub(crate) fn or_defaults(&self) -> Limits {
+        let usual = Limits::default();
+        let bytes = |given: Option<u64>, unit: usize, usual: usize| {
+            given.and_then(|given| usize::try_from(given).ok()).map_or(usual, |given| given.saturating_mul(unit))
+        };
+        let lines = self.log_lines_per_second.and_then(|lines| u32::try_from(lines).ok());
+        Limits {
+            memory_bytes: bytes(self.memory_mib, 1 << 20, usual.memory_bytes),
+            answer_bytes: bytes(self.answer_kib, 1 << 10, usual.answer_bytes),
+            state_bytes: bytes(self.state_kib, 1 << 10, usual.state_bytes),
+            findings: bytes(self.findings, 1, usual.findings),
+            log_lines_per_second: lines.unwrap_or(usual.log_lines_per_second),
+            deadline: self.deadline.unwrap_or(usual.deadline),
+        }
+    }
 }
 
 /// One of `service.pipelines`.

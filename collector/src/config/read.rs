@@ -5,7 +5,7 @@ use super::{
     problem::{Problems, hint},
     raw::{
         Compression, LogFormat, Raw, RawAnomalies, RawAuth, RawBasic, RawDetection, RawDetector, RawEndpoint,
-        RawExporter, RawIncidents, RawListener, RawPipeline, RawPush, RawQueue, RawReceiver, RawRetry, RawTls,
+        RawExporter, RawIncidents, RawLimits, RawListener, RawPipeline, RawPush, RawQueue, RawReceiver, RawRetry, RawTls,
     },
     yaml::{Node, Value},
 };
@@ -200,8 +200,7 @@ fn read_detector(mut fields: Fields<'_>, problems: &mut Problems) -> RawDetector
         module: fields.text("module", problems),
         services: fields.texts("services", problems).map(|at| at.value),
         config: None,
-        memory_mib: None,
-        deadline: None,
+        limits: RawLimits::default(),
     };
     if detector.module.is_none() {
         let path = fields.path("module");
@@ -217,8 +216,15 @@ fn read_detector(mut fields: Fields<'_>, problems: &mut Problems) -> RawDetector
         }
     }
     if let Some(mut limits) = fields.fields("limits", problems) {
-        detector.memory_mib = limits.whole("memory_mib", 1..=4096, problems).map(|at| at.value);
-        detector.deadline = limits.duration("deadline", MS..=Duration::from_secs(60), problems).map(|at| at.value);
+        let mut whole = |key, range| limits.whole(key, range, problems).map(|at| at.value);
+        detector.limits = RawLimits {
+            memory_mib: whole("memory_mib", 1..=4096),
+            answer_kib: whole("answer_kib", 64..=65_536),
+            state_kib: whole("state_kib", 1..=65_536),
+            findings: whole("findings", 0..=256),
+            log_lines_per_second: whole("log_lines_per_second", 0..=1000),
+            deadline: limits.duration("deadline", MS..=Duration::from_secs(60), problems).map(|at| at.value),
+        };
         limits.finish(problems);
     }
     fields.finish(problems);

@@ -190,6 +190,31 @@ fn state_directory() {
     assert_eq!(loaded.config.storage, Some(PathBuf::from("/var/lib/foreshock")));
 }
 
+/// Each limit of a detector is what the file says, in its unit, and the documented default where it says nothing.
+#[test]
+fn limits_of_detectors() {
+    let limits = |text: &str| {
+        let text = SMALL.replace("module: \"builtin:forest\",", &format!("module: \"builtin:forest\", {text}"));
+        read_with(&text, &[]).map(|loaded| loaded.config.detectors[0].limits)
+    };
+    assert_eq!(limits(""), Ok(Limits::default()));
+    let all = "limits: {memory_mib: 32, deadline: 20ms, answer_kib: 128, state_kib: 64, findings: 3, log_lines_per_second: 0},";
+    let expected = Limits {
+        memory_bytes: 33_554_432,
+        deadline: Duration::from_millis(20),
+        answer_bytes: 131_072,
+        state_bytes: 65_536,
+        findings: 3,
+        log_lines_per_second: 0,
+    };
+    assert_eq!(limits(all), Ok(expected));
+    for out_of_range in
+        ["memory_mib: 0", "answer_kib: 63", "state_kib: 65537", "findings: 257", "log_lines_per_second: -1"]
+    {
+        assert!(limits(&format!("limits: {{{out_of_range}}},")).is_err(), "{out_of_range}");
+    }
+}
+
 /// Secrets do not show when a configuration is printed.
 #[test]
 fn secrets_stay_secret() {

@@ -95,7 +95,8 @@ impl Candidate {
         if !(1..=4096).contains(&arguments.memory_mib) {
             return Err(Failure::Unusable("foreshock: --memory-mib: takes 1 to 4096".to_owned()));
         }
-        let limits = Limits { memory_bytes: arguments.memory_mib << 20, deadline: arguments.deadline };
+        let limits =
+            Limits { memory_bytes: arguments.memory_mib << 20, deadline: arguments.deadline, ..Limits::default() };
         let step_ns = u64::try_from(arguments.window.as_nanos()).unwrap_or(u64::MAX);
         Ok(Self { name, bytes, contract, config, limits, step_ns })
     }

@@ -54,6 +54,8 @@ pub enum Act {
     ControlCharacters,
     /// 10,000 long lines for the log, and a good verdict.
     LogFlood,
+    /// One line for the log, then some work, and a good verdict.
+    LogOnce,
     /// Panics in the next snapshot.
     TrapInSnapshot,
     /// Gives a snapshot that is larger than the host is willing to read.
@@ -172,6 +174,13 @@ impl Chaos {
                 ..good
             }),
             Act::LogFlood => (0..10_000).for_each(|_| log::error(&"flood\r\n".repeat(1000))),
+            Act::LogOnce => {
+                log::info("it logs once, as it was asked to");
+                // A loop looks at the deadline each time round.
+                for round in 0..1000_u32 {
+                    std::hint::black_box(round);
+                }
+            }
             Act::TrapInSnapshot | Act::HugeSnapshot => self.snapshot_act = self.config.act,
         }
         Ok(())

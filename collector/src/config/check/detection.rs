@@ -48,8 +48,7 @@ impl Checker<'_, '_> {
             module,
             services: services.into_iter().map(|glob| glob.value).collect(),
             config,
-            memory_bytes: usize::try_from(raw.memory_mib.unwrap_or(16)).unwrap_or(16) * MIB,
-            deadline: raw.deadline.unwrap_or(Duration::from_millis(100)),
+            limits: raw.limits.or_defaults(),
         })
     }
 

@@ -1,0 +1,92 @@
+//! A look at a component before it is compiled: what it wants from the host, and whether compiling it is bounded.
+//!
+//! The compiler's time and memory grow with a component's code, faster than in proportion within one function, and with the number
+//! of instances that its nested components make together, which can double with every few bytes. Nothing can stop the compiler
+//! once it runs. So all three are bounded before.
+
+use crate::{sandbox::LoadError, settings::CompileLimits, text::clean};
+use wasmparser::{Encoding, Parser, Payload};
+
+/// What a detector may import.
+pub(crate) const HOST: &str = "foreshock:detector/host@0.1.0";
+/// Types alone, which give nothing to call.
+const TYPES: &str = "foreshock:detector/types@0.1.0";
+
+/// One component that encloses the place that is read.
+#[derive(Default)]
+struct Level {
+    core_instances: u64,
+    component_instances: u64,
+}
+
+/// Checks a component without compiling it.
+pub(crate) fn inspect(bytes: &[u8], limits: &CompileLimits) -> Result<(), LoadError> {
+    let within = |what: &'static str, found: u64, most: u64| {
+        if found > most { Err(LoadError::TooLarge { what, found, most }) } else { Ok(()) }
+    };
+    within("bytes", bytes.len() as u64, limits.component_bytes as u64)?;
+    // Components and modules that enclose the place that is read; `None` for a module.
+    let mut levels: Vec<Option<Level>> = Vec::new();
+    let mut functions = 0_u64;
+    // The most instances that any component read so far makes, those of its nested ones too.
+    let mut most_instances = 0_u64;
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(|error| LoadError::NotAComponent(Box::new(error)))?;
+        match payload {
+            Payload::Version { encoding: Encoding::Module, .. } if levels.is_empty() => {
+                return Err(LoadError::CoreModule);
+            }
+            Payload::Version { encoding, .. } => {
+                levels.push((encoding == Encoding::Component).then(Level::default));
+                within("nested components", levels.len() as u64, MOST_NESTED)?;
+            }
+            Payload::ComponentImportSection(imports) if levels.len() == 1 => {
+                for import in imports {
+                    let import = import.map_err(|error| LoadError::NotAComponent(Box::new(error)))?;
+                    check_import(import.name.name)?;
+                }
+            }
+            Payload::InstanceSection(section) => count(&mut levels, |level| &mut level.core_instances, section.count()),
+            Payload::ComponentInstanceSection(section) => {
+                count(&mut levels, |level| &mut level.component_instances, section.count());
+            }
+            Payload::CodeSectionStart { count, .. } => {
+                functions += u64::from(count);
+                within("functions", functions, u64::from(limits.functions))?;
+            }
+            Payload::CodeSectionEntry(body) => {
+                within("bytes in one function", body.range().len() as u64, limits.function_bytes as u64)?;
+            }
+            Payload::End(_) => {
+                // Any of the nested components may be the one that each instance is of.
+                if let Some(Some(level)) = levels.pop() {
+                    let nested = level.component_instances.saturating_mul(most_instances);
+                    most_instances = most_instances.max(nested.saturating_add(level.core_instances).saturating_add(1));
+                    within("instances", most_instances, u64::from(limits.instances))?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Deeper than any tool nests.
+const MOST_NESTED: u64 = 16;
+
+fn count(levels: &mut [Option<Level>], of: fn(&mut Level) -> &mut u64, more: u32) {
+    if let Some(Some(level)) = levels.last_mut() {
+        *of(level) += u64::from(more);
+    }
+}
+
+fn check_import(name: &str) -> Result<(), LoadError> {
+    if name == HOST || name == TYPES {
+        return Ok(());
+    }
+    let import = clean(name, 256);
+    match name.strip_prefix("foreshock:detector/").and_then(|rest| rest.split_once('@')) {
+        Some((_, version)) => Err(LoadError::OtherContract { version: clean(version, 64) }),
+        None => Err(LoadError::UnknownImport { import }),
+    }
+}
