@@ -10,6 +10,7 @@ use foreshock_sandbox::{DetectorPool, DetectorSpec, LoadedDetector, Sandbox, Ser
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -23,6 +24,8 @@ const MOST_MODELS: usize = 30_000;
 /// Looks components up by asking them, in a sandbox that is made when the first one is asked.
 #[derive(Debug, Default)]
 pub struct Components {
+    /// Models and memory of one, in bytes, that the configuration will come to.
+    expected: OnceLock<(usize, usize)>,
     sandbox: OnceLock<Option<Sandbox>>,
     answers: Mutex<BTreeMap<Module, Result<ModuleAbout, String>>>,
 }
@@ -44,14 +47,31 @@ fn component(module: &Module) -> Result<Arc<[u8]>, String> {
     }
 }
 
+/// Settings that give the same layout, and so the same compiled code, wherever they are made for the same configuration.
+fn sandbox_settings(models: usize, memory_bytes: usize, code_folder: Option<PathBuf>) -> Settings {
+    let models = models.clamp(16, MOST_MODELS);
+    Settings {
+        max_models: u32::try_from(models).unwrap_or(u32::MAX),
+        max_memory_bytes: memory_bytes,
+        code_folder,
+        ..Settings::default()
+    }
+}
+
 impl Modules for Components {
+    fn expect(&self, models: usize, memory_bytes: usize) {
+        // Whoever asks first decides; the worst that a second configuration can come to is to compile again.
+        let _ = self.expected.set((models, memory_bytes));
+    }
+
     fn about(&self, module: &Module) -> Result<ModuleAbout, String> {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(answer) = answers.get(module) {
             return answer.clone();
         }
         let sandbox = self.sandbox.get_or_init(|| {
-            let settings = Settings { max_models: 4, ..Settings::default() };
+            let (models, memory_bytes) = self.expected.get().copied().unwrap_or((16, 16 << 20));
+            let settings = sandbox_settings(models, memory_bytes, None);
             Sandbox::new(settings).inspect_err(|error| tracing::error!(%error, "no sandbox")).ok()
         });
         let answer = match sandbox {
@@ -94,13 +114,10 @@ pub struct Loaded {
 /// # Errors
 /// If the machine has no room for the sandbox, or a component can't be loaded.
 pub fn load(config: &Config) -> anyhow::Result<Loaded> {
-    let models = config.detection.services.saturating_mul(config.detectors.len()).clamp(16, MOST_MODELS);
+    let models = config.detection.services.saturating_mul(config.detectors.len());
     let largest = config.detectors.iter().map(|detector| detector.limits.memory_bytes).max().unwrap_or(16 << 20);
-    let settings = Settings {
-        max_models: u32::try_from(models).unwrap_or(u32::MAX),
-        max_memory_bytes: largest,
-        ..Settings::default()
-    };
+    let code_folder = config.storage.as_ref().map(|folder| folder.join("code"));
+    let settings = sandbox_settings(models, largest, code_folder);
     let sandbox = Sandbox::new(settings).context("the detectors' sandbox can't be made")?;
     let step = u64::try_from(config.detection.window.as_nanos()).unwrap_or(u64::MAX);
     let mut detectors = Vec::new();

@@ -14,6 +14,7 @@
 mod bindings;
 mod breaker;
 mod check;
+mod code;
 mod deadline;
 mod detector;
 mod guest;

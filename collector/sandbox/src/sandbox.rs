@@ -2,6 +2,7 @@
 
 use crate::{
     bindings::{Plugin, PluginPre},
+    code::{self, CodeFolder},
     detector::{About, DetectorSpec, LoadedDetector, LogBudget, digest},
     guest::{Birth, Failure, GuestState, Instance},
     inspect::{HOST, inspect},
@@ -13,8 +14,12 @@ use crate::{
 use foreshock_engine::verdict::Detector;
 use std::{
     collections::BTreeMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     io,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use wasmtime::{
@@ -44,6 +49,8 @@ pub struct Sandbox {
     linker: Linker<GuestState>,
     /// By digest, for as long as some loaded detector uses it. Held while compiling: the same component is compiled once.
     compiled: Mutex<BTreeMap<String, Weak<Compiled>>>,
+    code: Option<CodeFolder>,
+    compilations: AtomicU64,
     _ticker: Ticker,
 }
 
@@ -51,6 +58,15 @@ pub struct Sandbox {
 pub(crate) struct Compiled {
     component: PluginPre<GuestState>,
     about: About,
+}
+
+/// What a component is compiled for.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Purpose {
+    /// For asking what it is; this process will probably load it next, perhaps in another sandbox.
+    Ask,
+    /// For running.
+    Load,
 }
 
 /// Why there is no sandbox.
@@ -139,16 +155,32 @@ impl Sandbox {
         let mut linker = Linker::new(&engine);
         Plugin::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)
             .map_err(|error| SandboxError::Engine(error.into_boxed_dyn_error()))?;
+        let code = settings.code_folder.as_deref().and_then(|folder| {
+            let opened = CodeFolder::open(folder);
+            let tell = |error: &io::Error| {
+                tracing::warn!(folder = %folder.display(), %error, "compiled components are not kept across a restart");
+            };
+            opened.inspect_err(tell).ok()
+        });
         let ticker = Ticker::start(&engine, settings.tick).map_err(SandboxError::Ticker)?;
-        Ok(Self { engine, settings, linker, compiled: Mutex::default(), _ticker: ticker })
+        Ok(Self {
+            engine,
+            settings,
+            linker,
+            compiled: Mutex::default(),
+            code,
+            compilations: AtomicU64::new(0),
+            _ticker: ticker,
+        })
     }
 
-    /// What a component says about itself. Compiles it; [`Sandbox::load`] of the same bytes soon after does so again.
+    /// What a component says about itself. Compiles it; the next [`Sandbox::load`] of the same bytes, in this process and in a sandbox
+    /// of the same layout, does not.
     ///
     /// # Errors
     /// If it can't be a detector.
     pub fn about(&self, component: &[u8]) -> Result<About, LoadError> {
-        Ok(self.compile(component, &digest(component))?.about.clone())
+        Ok(self.compile(component, &digest(component), Purpose::Ask)?.about.clone())
     }
 
     /// Makes a detector ready to run. Components with the same bytes are compiled once.
@@ -163,7 +195,7 @@ impl Sandbox {
             });
         }
         let digest = digest(&spec.component);
-        let compiled = self.compile(&spec.component, &digest)?;
+        let compiled = self.compile(&spec.component, &digest, Purpose::Load)?;
         let name: Arc<str> = spec.name.into();
         let identity = Detector {
             name: Arc::clone(&name),
@@ -197,6 +229,12 @@ impl Sandbox {
         }
     }
 
+    /// How many components it compiled, as opposed to those whose code was kept.
+    #[must_use]
+    pub fn compilations(&self) -> u64 {
+        self.compilations.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }
@@ -206,14 +244,13 @@ impl Sandbox {
         self.settings.tick
     }
 
-    fn compile(&self, bytes: &[u8], digest: &str) -> Result<Arc<Compiled>, LoadError> {
+    fn compile(&self, bytes: &[u8], digest: &str, purpose: Purpose) -> Result<Arc<Compiled>, LoadError> {
         let mut known = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(compiled) = known.get(digest).and_then(Weak::upgrade) {
             return Ok(compiled);
         }
         inspect(bytes, &self.settings.compile)?;
-        let component = Component::from_binary(&self.engine, bytes)
-            .map_err(|error| LoadError::NotAComponent(error.into_boxed_dyn_error()))?;
+        let component = self.code_of(bytes, digest, purpose)?;
         let wrong_shape = |error: wasmtime::Error| LoadError::WrongShape(error.into_boxed_dyn_error());
         let component = self.linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(wrong_shape)?;
         let about = About::check(self.describe(&component)?).map_err(LoadError::BadAbout)?;
@@ -221,6 +258,46 @@ impl Sandbox {
         known.retain(|_, compiled| compiled.strong_count() > 0);
         known.insert(digest.to_owned(), Arc::downgrade(&compiled));
         Ok(compiled)
+    }
+
+    /// The component's code: kept from before, or compiled now.
+    fn code_of(&self, bytes: &[u8], digest: &str, purpose: Purpose) -> Result<Component, LoadError> {
+        let name = format!("{digest}-{:016x}", self.code_version());
+        let recent = code::take_for_load(&name).and_then(|code| code::revive(&self.engine, &code));
+        let kept = || self.code.as_ref()?.get(&name).and_then(|code| code::revive(&self.engine, &code));
+        let (component, is_kept) = match recent {
+            Some(component) => (component, false),
+            None => match kept() {
+                Some(component) => (component, true),
+                None => {
+                    let compiled = Component::from_binary(&self.engine, bytes)
+                        .map_err(|error| LoadError::NotAComponent(error.into_boxed_dyn_error()))?;
+                    self.compilations.fetch_add(1, Ordering::Relaxed);
+                    (compiled, false)
+                }
+            },
+        };
+        if (purpose == Purpose::Ask || self.code.is_some() && !is_kept)
+            && let Ok(code) = component.serialize()
+        {
+            if let Some(folder) = &self.code
+                && !is_kept
+                && let Err(error) = folder.put(&name, &code)
+            {
+                tracing::warn!(%error, "compiled code could not be kept");
+            }
+            if purpose == Purpose::Ask {
+                code::keep_for_load(&name, code);
+            }
+        }
+        Ok(component)
+    }
+
+    /// Tells code of other settings, processors and versions apart.
+    fn code_version(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
     }
 
     fn describe(

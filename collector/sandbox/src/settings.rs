@@ -1,6 +1,6 @@
 //! What the sandbox and its pools are told.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// For the process.
 #[derive(Clone, Debug)]
@@ -19,6 +19,9 @@ pub struct Settings {
     pub describe_deadline: Duration,
     /// What is compiled at all.
     pub compile: CompileLimits,
+    /// Where compiled components are kept, so that the next start need not compile them: a folder of its own, made with mode 0700. One
+    /// that others can enter is not used. Default `None`: they are not kept.
+    pub code_folder: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -29,6 +32,7 @@ impl Default for Settings {
             tick: Duration::from_millis(10),
             describe_deadline: Duration::from_secs(5),
             compile: CompileLimits::default(),
+            code_folder: None,
         }
     }
 }

@@ -375,6 +375,9 @@ pub struct ModuleAbout {
 
 /// Looks components up. The configuration does not know how they are run.
 pub trait Modules {
+    /// Told before the first component is asked: how many models the configuration comes to, and the most memory of one in bytes.
+    fn expect(&self, _models: usize, _memory_bytes: usize) {}
+
     /// What a component says about itself; the error is a sentence for people.
     ///
     /// # Errors
