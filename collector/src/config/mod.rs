@@ -432,7 +432,7 @@ pub fn parse(file: &str, folder: &Path, text: &str, surroundings: &Surroundings<
     let config = match yaml::parse(text, surroundings.env, &mut problems) {
         Some(root) => {
             let raw = read::read(&root, &mut problems);
-            Some(check::check(raw, folder, surroundings, &mut problems))
+            Some(check::check(&raw, folder, surroundings, &mut problems))
         }
         None => {
             if !problems.has_errors() {

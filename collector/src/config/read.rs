@@ -5,7 +5,8 @@ use super::{
     problem::{Problems, hint},
     raw::{
         Compression, LogFormat, Raw, RawAnomalies, RawAuth, RawBasic, RawDetection, RawDetector, RawEndpoint,
-        RawExporter, RawIncidents, RawLimits, RawListener, RawPipeline, RawPush, RawQueue, RawReceiver, RawRetry, RawTls,
+        RawExporter, RawIncidents, RawLimits, RawListener, RawPipeline, RawPush, RawQueue, RawReceiver, RawRetry,
+        RawTls,
     },
     yaml::{Node, Value},
 };

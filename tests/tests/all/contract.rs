@@ -152,7 +152,7 @@ fn events_have_the_documented_shape() -> Result<()> {
 #[test]
 fn incident_traces_have_the_documented_shape() -> Result<()> {
     let given = replay()?;
-    let mut traces: BTreeMap<&str, Vec<&(BTreeMap<String, Value>, Value)>> = BTreeMap::new();
+    let mut traces: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     let mut ids = BTreeSet::new();
     for entry in &given.spans {
         let (trace, id) =

@@ -19,7 +19,7 @@ use std::{
 const MIB: usize = 1 << 20;
 
 /// Resolves everything; what could not be resolved is in `problems`, and the result is then of no use.
-pub(super) fn check(raw: Raw, folder: &Path, surroundings: &Surroundings<'_>, problems: &mut Problems) -> Config {
+pub(super) fn check(raw: &Raw, folder: &Path, surroundings: &Surroundings<'_>, problems: &mut Problems) -> Config {
     let mut checker = Checker { folder, surroundings, problems };
     let receiver = raw.receiver.as_ref();
     let grpc = receiver
@@ -48,13 +48,13 @@ pub(super) fn check(raw: Raw, folder: &Path, surroundings: &Surroundings<'_>, pr
     let detectors: Vec<DetectorConfig> =
         raw.detectors.iter().filter_map(|(name, detector)| checker.detector(name, detector)).collect();
     let pipelines: Vec<Pipeline> =
-        raw.pipelines.iter().filter_map(|(name, pipeline)| checker.pipeline(name, pipeline, &raw)).collect();
+        raw.pipelines.iter().filter_map(|(name, pipeline)| checker.pipeline(name, pipeline, raw)).collect();
     if raw.pipelines.is_empty() {
         checker.problems.error(raw.service, "service.pipelines: is missing or empty; nothing would be received");
     }
-    let detection = checker.detection(&raw.detection, &raw, &pipelines);
-    let used = checker.used(&raw, &pipelines, &detection);
-    let telemetry = checker.telemetry(&raw);
+    let detection = checker.detection(&raw.detection, raw, &pipelines);
+    let used = checker.used(raw, &pipelines, &detection);
+    let telemetry = checker.telemetry(raw);
     let console = checker.endpoint("console", &raw.console, "127.0.0.1:4320");
     let health = checker.endpoint("health", &raw.health, "127.0.0.1:13133");
     let storage_is_chosen = raw.storage.is_some();
@@ -62,7 +62,7 @@ pub(super) fn check(raw: Raw, folder: &Path, surroundings: &Surroundings<'_>, pr
         Some(path) => PathBuf::from(&path.value),
         None => default_storage(surroundings),
     });
-    checker.collisions(&raw, grpc.as_ref(), http.as_ref(), [console.as_deref(), health.as_deref()]);
+    checker.collisions(raw, grpc.as_ref(), http.as_ref(), [console.as_deref(), health.as_deref()]);
     exporters.retain(|name, _| used.contains(name));
     Config {
         grpc,
