@@ -46,13 +46,14 @@ pub struct CompileLimits {
     pub functions: u32,
     /// The body of one function. Default 1 MiB.
     pub function_bytes: usize,
-    /// Instances that the component makes of its modules and nested components, in the worst case. Default 1,000.
+    /// Instances that the component makes of its modules and nested components, in the worst case; tools for scripting languages
+    /// make some thousands of small ones. Default 10,000.
     pub instances: u32,
 }
 
 impl Default for CompileLimits {
     fn default() -> Self {
-        Self { component_bytes: 64 << 20, functions: 200_000, function_bytes: 1 << 20, instances: 1_000 }
+        Self { component_bytes: 64 << 20, functions: 200_000, function_bytes: 1 << 20, instances: 10_000 }
     }
 }
 

@@ -152,10 +152,13 @@ fn converted(verdict: foreshock_detector::Verdict, ids: &[u32]) -> Verdict {
 /// Feeds the same windows to a detector compiled natively and to the component inside the sandbox. Gives how many scores and
 /// findings were compared.
 fn native_and_sandboxed_agree<D: Detector>(name: &str, config: &str, windows: u32) -> (usize, usize) {
+    agree_over::<D>(name, config, &life(windows))
+}
+
+fn agree_over<D: Detector>(name: &str, config: &str, life: &[ClosedWindow]) -> (usize, usize) {
     let sandbox = sandbox();
     let loaded: std::sync::Arc<LoadedDetector> = load(&sandbox, name, component(name).unwrap(), config);
     let mut pool = pool(&sandbox, std::slice::from_ref(&loaded), 100);
-    let life = life(windows);
     let setup = Setup {
         service: life[0].service.to_string(),
         resource_attributes: vec![("service.name".into(), "cart".into())],
@@ -167,7 +170,7 @@ fn native_and_sandboxed_agree<D: Detector>(name: &str, config: &str, windows: u3
     let kinds = D::about().kinds;
     let mut open = BTreeMap::new();
     let mut compared = (0, 0);
-    for closed in &life {
+    for closed in life {
         let answers = pool.observe(closed);
         let sandboxed = of(&answers, name);
         let Some(window) = native_window(closed, &kinds, &mut open) else {
@@ -247,29 +250,54 @@ fn subspace_agrees() {
     assert!(scores > 1_000 && findings > 10, "{scores} scores, {findings} findings");
 }
 
+/// As above. A forecast needs a resource that fills, and says no scores.
+#[test]
+fn forecast_agrees() {
+    let (_, findings) = agree_over::<foreshock_forecast::Forecast>("forecast", FILLING, &filling());
+    assert!(findings > 100, "{findings} findings");
+}
+
+const FILLING: &str = r#"{"limits":[{"series":"*","limit":1}]}"#;
+
+/// One resource at 40 % for twelve hours, which then fills within six and is cut off before its end.
+fn filling() -> Vec<ClosedWindow> {
+    let mut feed = Feed::new("cart");
+    feed.set_kind(1, SeriesKind::Gauge);
+    let mut noise = Noise::new(5);
+    (0..6_200_u32)
+        .map(|window| {
+            let share = 0.4 + 0.6 * f64::from(window.saturating_sub(4_320)) / 2_160.0;
+            feed.window(&[(1, share + 0.002 * noise.normal())])
+        })
+        .collect()
+}
+
 /// A restart must not be seen in the answers: a new process that goes on from what was kept says what the old one would have
 /// said.
 #[test]
 fn a_restart_changes_no_answer() {
-    let life = life(900);
-    let service = life[0].service.clone();
     for name in foreshock_builtin::names() {
+        let (life, before, config) = match name {
+            "forecast" => (filling(), 5_700, FILLING),
+            _ => (life(900), 600, "{}"),
+        };
+        let service = life[0].service.clone();
         let first_sandbox = sandbox();
-        let mut whole = pool(&first_sandbox, &[load(&first_sandbox, name, component(name).unwrap(), "{}")], 60);
-        life[..600].iter().for_each(|closed| drop(whole.observe(closed)));
+        let mut whole = pool(&first_sandbox, &[load(&first_sandbox, name, component(name).unwrap(), config)], 60);
+        life[..before].iter().for_each(|closed| drop(whole.observe(closed)));
         let saved = whole.snapshot(&service).unwrap();
 
         let second_sandbox = sandbox();
-        let mut restarted = pool(&second_sandbox, &[load(&second_sandbox, name, component(name).unwrap(), "{}")], 60);
+        let mut restarted = pool(&second_sandbox, &[load(&second_sandbox, name, component(name).unwrap(), config)], 60);
         assert!(restarted.restore(&service, saved).is_empty(), "{name} finds its state");
         let mut spoke = 0;
-        for closed in &life[600..] {
+        for closed in &life[before..] {
             let (expected, answers) = (whole.observe(closed), restarted.observe(closed));
             let exact = |answers| of(answers, name).map(exact);
             assert_eq!(exact(&answers), exact(&expected), "{name}, window from {}", closed.window.start);
-            spoke += of(&answers, name).map_or(0, |verdict| verdict.scores.len());
+            spoke += of(&answers, name).map_or(0, |verdict| verdict.scores.len() + verdict.findings.len());
         }
-        assert!(spoke > 100, "{name}: {spoke} scores");
+        assert!(spoke > 100, "{name}: {spoke} scores and findings");
     }
 }
 
