@@ -1,4 +1,4 @@
-//! Receives OTLP over gRPC and HTTP, and hands each valid request to an [`Intake`](crate::request::Intake).
+//! Receives OTLP over gRPC and HTTP, and hands each valid request to an [`Intake`].
 //!
 //! Both transports share one accept loop (`connections`), one way to collect a body (`body`) and one way from a body
 //! to the intake (`admit`); `grpc` and `http` only translate to and from their protocol. No framework stands
