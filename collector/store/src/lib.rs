@@ -56,7 +56,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in `folder`, making both if need be.
+    /// Opens the store in `folder`, making both if need be. A folder that another store has is waited for a second.
     ///
     /// # Errors
     /// [`StoreError::Folder`] and [`StoreError::InUse`]. Damage is not an error: the file is moved aside, see [`Opened`].

@@ -6,7 +6,7 @@ use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
     sync::Mutex,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// Steps from one schema to the next. The number of steps done is SQLite's `user_version`.
@@ -49,14 +49,22 @@ pub struct Aside {
     pub reason: String,
 }
 
+/// How long another owner of the folder is waited for: one that is about to end, or a child process that was forked while the
+/// lock was held and has not yet started its own program.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
 pub(crate) fn open(folder: &Path) -> Result<Opened, StoreError> {
     let refuse = |source| StoreError::Folder { folder: folder.to_owned(), source };
     std::fs::create_dir_all(folder).map_err(refuse)?;
     let lock = File::create(folder.join("foreshock.lock")).map_err(refuse)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(folder.to_owned())),
-        Err(TryLockError::Error(source)) => return Err(refuse(source)),
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(folder.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(refuse(source)),
+        }
     }
     let path = folder.join("foreshock.db");
     let (connection, aside) = match prepare(&path) {
