@@ -17,7 +17,7 @@ mod tests;
 mod words;
 
 pub use config::Config;
-use foreshock_detector::{About, Detector, Fault, Finding, Kind, SeriesMap, Setup, State, Verdict, Window};
+use foreshock_detector::{About, Fault, Judgement, Kind, PerSeries, Row, Series, SeriesJudge, Setup, Window};
 use series::{Model, Moment};
 
 /// Layout of the saved state.
@@ -26,71 +26,62 @@ const SCHEMA: u32 = 1;
 const MAX_SERIES: usize = 10_000;
 /// A new level is not taken for normal sooner, however long the windows are.
 const ADAPT_WINDOWS: f64 = 48.0;
-/// Findings told in one window, the most surprising ones.
-const MAX_FINDINGS: usize = 64;
 
 /// The baseline model of one service.
+pub type Baseline = PerSeries<TwoSpeed>;
+
+/// Judges a series by a slow and a fast residual from its level and profile.
 #[derive(Debug)]
-pub struct Baseline {
+pub struct TwoSpeed {
     config: Config,
     step: f64,
-    series: SeriesMap<Model>,
 }
 
-impl Detector for Baseline {
+impl SeriesJudge for TwoSpeed {
     type Config = Config;
+    type Model = Model;
 
     fn about() -> About {
         About {
             name: "baseline",
             version: env!("CARGO_PKG_VERSION"),
-            config_schema: config::SCHEMA.to_owned(),
+            config_schema: Config::schema(),
             state_schema: SCHEMA,
             warmup_windows: Config::default().min_windows,
-            kinds: vec![Kind::Gauge, Kind::Rate, Kind::Quantile, Kind::SpanRate, Kind::SpanErrors, Kind::SpanDuration],
+            kinds: Kind::NUMERIC.to_vec(),
         }
     }
 
-    fn open(setup: Setup<Config>, saved: Option<State>) -> Result<Self, Fault> {
+    fn open(setup: Setup<Config>) -> Result<Self, Fault> {
         setup.config.check()?;
-        let series = match saved {
-            Some(state) => state.decode::<SeriesMap<Model>>(SCHEMA)?.with_limit(MAX_SERIES),
-            None => SeriesMap::new(MAX_SERIES),
-        };
-        Ok(Self { step: setup.step_seconds(), config: setup.config, series })
+        Ok(Self { step: setup.step_seconds(), config: setup.config })
     }
 
-    fn observe(&mut self, window: &Window) -> Result<Verdict, Fault> {
-        self.series.follow(window, |_| Model::new());
-        let mut verdict = Verdict::silent(window);
-        let moment = Moment { start: window.start_ns as f64 / 1e9, step: self.step };
-        for (score, row) in verdict.scores.iter_mut().zip(window.rows()) {
-            let Some((series, model)) = self.series.get_mut(row.id) else { continue };
-            if !self.config.wants(series.kind) {
-                continue;
-            }
-            let Some(opinion) = model.observe(&self.config, series.kind, moment, row) else { continue };
-            *score = opinion.score;
-            if let Some(change) = model.run.step(&self.config, &opinion, row.value - opinion.expected) {
-                verdict.findings.push(words::finding(series, &row, &opinion, change));
-            }
-            if f64::from(model.run.length()) * self.step >= self.config.adapt_seconds.max(self.step * ADAPT_WINDOWS) {
-                model.accept(moment);
-            }
+    fn max_series(&self) -> usize {
+        MAX_SERIES
+    }
+
+    fn fresh(&self, _: &Series) -> Model {
+        Model::new()
+    }
+
+    fn is_sane(&self, model: &Model) -> bool {
+        model.is_sane()
+    }
+
+    fn judge(&mut self, model: &mut Model, series: &Series, row: Row, window: &Window) -> Option<Judgement> {
+        if !self.config.kinds.contain(series.kind) {
+            return None;
         }
-        keep_strongest(&mut verdict.findings);
-        Ok(verdict)
+        let moment = Moment { start: window.start_ns as f64 / 1e9, step: self.step };
+        let opinion = model.observe(&self.config, series.kind, moment, row)?;
+        let change = model.run.step(&self.config, &opinion, row.value - opinion.expected);
+        let finding = change.map(|change| words::finding(series, &row, &opinion, change));
+        if f64::from(model.run.length()) * self.step >= self.config.adapt_seconds.max(self.step * ADAPT_WINDOWS) {
+            model.accept(moment);
+        }
+        Some(Judgement { score: opinion.score, finding })
     }
-
-    fn snapshot(&self) -> Result<State, Fault> {
-        State::encode(SCHEMA, &self.series)
-    }
-}
-
-fn keep_strongest(findings: &mut Vec<Finding>) {
-    // Stable, so that equal scores stay in the order of the ids.
-    findings.sort_by(|a, b| b.score.total_cmp(&a.score));
-    findings.truncate(MAX_FINDINGS);
 }
 
 foreshock_detector::export!(Baseline);

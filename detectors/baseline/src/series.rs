@@ -42,7 +42,7 @@ struct Level {
 
 /// All that is known of one series, at most 800 bytes.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Model {
+pub struct Model {
     seen: u32,
     season: Season,
     levels: [Level; 3],
@@ -107,6 +107,22 @@ impl Model {
             profile: Profile::default(),
             run: Run::default(),
         }
+    }
+
+    /// Whether what was restored can be worked with.
+    pub(crate) fn is_sane(&self) -> bool {
+        let levels = self.levels.iter().flat_map(|level| [level.slow, level.error]);
+        let numbers = [
+            self.spread,
+            self.drift,
+            self.recent,
+            self.drift_spread,
+            self.usual_count,
+            self.magnitude,
+            self.low,
+            self.high,
+        ];
+        levels.chain(numbers).all(f64::is_finite)
     }
 
     /// Judges one window, then learns from it. `None` while warming up.

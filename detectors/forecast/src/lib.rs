@@ -61,7 +61,7 @@ impl Detector for Forecast {
             state_schema: SCHEMA,
             // Sixteen blocks of two minutes at windows of ten seconds.
             warmup_windows: 192,
-            kinds: vec![Kind::Gauge, Kind::Rate, Kind::Quantile, Kind::SpanRate, Kind::SpanErrors, Kind::SpanDuration],
+            kinds: Kind::NUMERIC.to_vec(),
         }
     }
 

@@ -16,7 +16,7 @@ mod tests;
 
 pub use config::Config;
 use foreshock_detector::{
-    About, Detector, Fault, Finding, Kind, Row, Series, SeriesMap, Setup, Severity, State, Verdict, Window,
+    About, Fault, Finding, Judgement, Kind, PerSeries, Row, Series, SeriesJudge, Setup, Severity, Window, words::label,
 };
 use series::{Model, Opinion};
 
@@ -24,71 +24,70 @@ use series::{Model, Opinion};
 const SCHEMA: u32 = 2;
 /// Forests grown in one window.
 const GROWN_AT_ONCE: usize = 8;
-/// Findings told in one window, the most surprising ones.
-const MAX_FINDINGS: usize = 64;
 
 /// The forests of one service.
+pub type IsolationForest = PerSeries<Forests>;
+
+/// Judges the newest window of a series by its forest, and grows the forests.
 #[derive(Debug)]
-pub struct IsolationForest {
+pub struct Forests {
     config: Config,
     seed: u64,
     step: f64,
-    series: SeriesMap<Model>,
+    /// Forests grown in this window.
+    grown: usize,
 }
 
-impl Detector for IsolationForest {
+impl SeriesJudge for Forests {
     type Config = Config;
+    type Model = Model;
 
     fn about() -> About {
         About {
             name: "isolation-forest",
             version: env!("CARGO_PKG_VERSION"),
-            config_schema: config::SCHEMA.to_owned(),
+            config_schema: Config::schema(),
             state_schema: SCHEMA,
             warmup_windows: Config::default().minimum_samples,
-            kinds: vec![Kind::Gauge, Kind::Rate, Kind::Quantile, Kind::SpanRate, Kind::SpanErrors, Kind::SpanDuration],
+            kinds: Kind::NUMERIC.to_vec(),
         }
     }
 
-    fn open(setup: Setup<Config>, saved: Option<State>) -> Result<Self, Fault> {
-        setup.config.check()?;
-        let limit = setup.config.max_series as usize;
-        let series = match saved {
-            Some(state) => state.decode::<SeriesMap<Model>>(SCHEMA)?.with_limit(limit),
-            None => SeriesMap::new(limit),
-        };
-        Ok(Self { step: setup.step_seconds(), seed: setup.seed, config: setup.config, series })
+    fn open(setup: Setup<Config>) -> Result<Self, Fault> {
+        setup.config.check_together()?;
+        Ok(Self { step: setup.step_seconds(), seed: setup.seed, config: setup.config, grown: 0 })
     }
 
-    fn observe(&mut self, window: &Window) -> Result<Verdict, Fault> {
-        self.series.follow(window, |_| Model::new());
-        let mut verdict = Verdict::silent(window);
-        let mut grown = 0;
-        for (score, row) in verdict.scores.iter_mut().zip(window.rows()) {
-            let Some((series, model)) = self.series.get_mut(row.id) else { continue };
-            let count = row.count as f64;
-            let opinion = model.judge(series.kind, row.value, count, self.step);
-            if let Some(opinion) = &opinion {
-                *score = opinion.score;
-                let is_odd = opinion.score >= self.config.threshold;
-                if model.streak.step(is_odd, self.config.persistence, self.config.refractory) {
-                    verdict.findings.push(finding(series, &row, opinion));
-                }
-            }
-            model.learn(&self.config, row.value, count, opinion.as_ref());
-            if grown < GROWN_AT_ONCE && model.is_due(&self.config) {
-                model.train(&self.config, series.kind, self.step, self.seed ^ series.fingerprint());
-                grown += 1;
-            }
+    fn max_series(&self) -> usize {
+        self.config.max_series as usize
+    }
+
+    fn fresh(&self, _: &Series) -> Model {
+        Model::new()
+    }
+
+    fn is_sane(&self, model: &Model) -> bool {
+        model.is_sane()
+    }
+
+    fn begin(&mut self, _: &Window) {
+        self.grown = 0;
+    }
+
+    fn judge(&mut self, model: &mut Model, series: &Series, row: Row, _: &Window) -> Option<Judgement> {
+        let count = row.count as f64;
+        let opinion = model.judge(series.kind, row.value, count, self.step);
+        let judgement = opinion.as_ref().map(|opinion| {
+            let is_odd = opinion.score >= self.config.threshold;
+            let is_told = model.streak.step(is_odd, self.config.persistence, self.config.refractory);
+            Judgement { score: opinion.score, finding: is_told.then(|| finding(series, &row, opinion)) }
+        });
+        model.learn(&self.config, row.value, count, opinion.as_ref());
+        if self.grown < GROWN_AT_ONCE && model.is_due(&self.config) {
+            model.train(&self.config, series.kind, self.step, self.seed ^ series.fingerprint());
+            self.grown += 1;
         }
-        // Stable, so that equal scores stay in the order of the ids.
-        verdict.findings.sort_by(|a, b| b.score.total_cmp(&a.score));
-        verdict.findings.truncate(MAX_FINDINGS);
-        Ok(verdict)
-    }
-
-    fn snapshot(&self) -> Result<State, Fault> {
-        State::encode(SCHEMA, &self.series)
+        judgement
     }
 }
 
@@ -107,10 +106,6 @@ fn finding(series: &Series, row: &Row, opinion: &Opinion) -> Finding {
         (Kind::SpanErrors | Kind::SpanDuration, false) => Severity::Info,
         _ => Severity::Warning,
     };
-    let name = &series.name[..series.name.floor_char_boundary(128)];
-    let statistic = series
-        .attribute("foreshock.statistic")
-        .map_or(String::new(), |statistic| format!("{} of ", &statistic[..statistic.floor_char_boundary(16)]));
     Finding {
         ids: vec![row.id],
         kind: kind.to_owned(),
@@ -122,7 +117,8 @@ fn finding(series: &Series, row: &Row, opinion: &Opinion) -> Finding {
         upper: (!inside).then_some(high),
         forecast: None,
         summary: format!(
-            "{statistic}{name} looks unlike the windows it was trained on, most of all in its {}",
+            "{} looks unlike the windows it was trained on, most of all in its {}",
+            label(series),
             opinion.telling
         ),
         evidence: vec![("most telling feature".to_owned(), opinion.telling.to_owned())],

@@ -28,7 +28,7 @@ const USUAL: [f64; 3] = [0.0, 0.25, 0.5];
 
 /// All that is known of one series: the forest (6 KB with 32 trees) and 4 bytes a kept window.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Model {
+pub struct Model {
     recent: Recent,
     usual_count: f64,
     whole: bool,
@@ -70,6 +70,13 @@ pub(crate) struct Opinion {
 impl Model {
     pub(crate) fn new() -> Self {
         Self { whole: true, ..Self::default() }
+    }
+
+    /// Whether what was restored can be worked with.
+    pub(crate) fn is_sane(&self) -> bool {
+        let numbers = [self.usual_count, self.path.0, self.path.1, self.scale.usual.0, self.scale.usual.1];
+        let kept = self.values.iter().chain(&self.recent.values).map(|value| f64::from(*value));
+        usize::from(self.recent.known) <= ROLLING && numbers.into_iter().chain(kept).all(f64::is_finite)
     }
 
     /// Whether the forest should be grown (again) now.

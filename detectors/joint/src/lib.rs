@@ -79,10 +79,10 @@ impl Detector for Joint {
         About {
             name: "joint",
             version: env!("CARGO_PKG_VERSION"),
-            config_schema: config::SCHEMA.to_owned(),
+            config_schema: Config::schema(),
             state_schema: SCHEMA,
             warmup_windows: Config::default().min_windows,
-            kinds: vec![Kind::Gauge, Kind::Rate, Kind::Quantile, Kind::SpanRate, Kind::SpanErrors, Kind::SpanDuration],
+            kinds: Kind::NUMERIC.to_vec(),
         }
     }
 

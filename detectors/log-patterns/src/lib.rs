@@ -61,7 +61,7 @@ impl Detector for LogPatterns {
         About {
             name: "log-patterns",
             version: env!("CARGO_PKG_VERSION"),
-            config_schema: config::SCHEMA.to_owned(),
+            config_schema: Config::schema(),
             state_schema: SCHEMA,
             warmup_windows: Config::default().warmup_windows,
             kinds: vec![Kind::LogTemplate, Kind::LogSeverity],

@@ -1,27 +1,9 @@
 //! Owns what a user can set.
 
 use crate::{member::Shape, scale::Map};
-use foreshock_detector::Fault;
+use foreshock_detector::settings::Setting;
 use serde::Deserialize;
-
-/// JSON Schema of [`Config`].
-pub(crate) const SCHEMA: &str = r#"{
-  "$schema": "https://json-schema.org/draft/2020-12/schema",
-  "type": "object",
-  "additionalProperties": false,
-  "properties": {
-    "form": {"enum": ["light", "full"], "default": "light",
-      "description": "light: four members, about 9 KB a series. full: eight members, about 19 KB a series, fewer false alarms."},
-    "threshold": {"type": "number", "minimum": 0.1, "maximum": 2, "default": 0.46,
-      "description": "Mean vote of the members from which a series is odd. 0.38 is balanced, 0.46 to 0.5 quiet."},
-    "warmup_windows": {"type": "integer", "minimum": 120, "maximum": 4000, "default": 250,
-      "description": "Windows of a series that are only learned."},
-    "full_windows": {"type": "integer", "minimum": 120, "maximum": 4000, "default": 750,
-      "description": "Windows after which learning is repeated for the last time, each time for courses twice as long. The longest course is about a thirteenth of them."},
-    "max_series": {"type": "integer", "minimum": 1, "maximum": 10000, "default": 400,
-      "description": "Series followed for each service; further ones get no score. Mind the detector's memory limit."}
-  }
-}"#;
+use std::ops::RangeInclusive;
 
 /// How many members vote.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
@@ -34,26 +16,26 @@ pub enum Form {
     Full,
 }
 
-/// What a user can set; see the JSON Schema for ranges.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// How many members vote.
-    pub form: Form,
-    /// Mean vote of the members from which a series is odd.
-    pub threshold: f64,
-    /// Windows of a series that are only learned.
-    pub warmup_windows: u32,
-    /// Windows with which the members are trained for the last time, after some times with half as many; each time they look
-    /// at courses twice as long.
-    pub full_windows: u32,
-    /// Series followed for each service.
-    pub max_series: u32,
+impl Setting for Form {
+    fn schema(&self, _: Option<&RangeInclusive<Self>>) -> String {
+        r#""enum": ["light", "full"], "default": "light""#.to_owned()
+    }
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self { form: Form::Light, threshold: 0.46, warmup_windows: 250, full_windows: 750, max_series: 400 }
+foreshock_detector::settings! {
+    /// What a user can set.
+    pub struct Config {
+        /// light: four members, about 9 KB a series. full: eight members, about 19 KB a series, fewer false alarms.
+        pub form: Form = Form::Light;
+        /// Mean vote of the members from which a series is odd. 0.38 is balanced, 0.46 to 0.5 quiet.
+        pub threshold: f64 = 0.46, in 0.1..=2.0;
+        /// Windows of a series that are only learned.
+        pub warmup_windows: u32 = 250, in 120..=4_000;
+        /// Windows after which learning is repeated for the last time, each time for courses twice as long. The longest
+        /// course is about a thirteenth of them.
+        pub full_windows: u32 = 750, in 120..=4_000;
+        /// Series followed for each service; further ones get no score. Mind the detector's memory limit.
+        pub max_series: u32 = 400, in 1..=10_000;
     }
 }
 
@@ -89,23 +71,5 @@ impl Form {
             Self::Light => 64,
             Self::Full => 80,
         }
-    }
-}
-
-impl Config {
-    /// Checks what the schema states, for callers that did not.
-    pub(crate) fn check(&self) -> Result<(), Fault> {
-        let problem = if !(0.1..=2.0).contains(&self.threshold) {
-            "threshold must be 0.1 to 2"
-        } else if !(120..=4_000).contains(&self.warmup_windows) {
-            "warmup_windows must be 120 to 4,000"
-        } else if !(120..=4_000).contains(&self.full_windows) {
-            "full_windows must be 120 to 4,000"
-        } else if !(1..=10_000).contains(&self.max_series) {
-            "max_series must be 1 to 10,000"
-        } else {
-            return Ok(());
-        };
-        Err(Fault::BadConfig(problem.to_owned()))
     }
 }

@@ -53,75 +53,69 @@ mod tests;
 mod words;
 
 pub use config::{Config, Form};
-use foreshock_detector::{About, Detector, Fault, Kind, SeriesMap, Setup, State, Verdict, Window};
+use foreshock_detector::{About, Fault, Judgement, Kind, PerSeries, Row, Series, SeriesJudge, Setup, Window};
 use series::Model;
 
 /// Layout of the saved state.
 const SCHEMA: u32 = 1;
 /// Series trained in one window; others wait, so that no window takes long.
 const TRAINED_AT_ONCE: usize = 4;
-/// Findings told in one window, the most surprising ones.
-const MAX_FINDINGS: usize = 64;
 
 /// The novelty model of one service.
+pub type Novelty = PerSeries<Voters>;
+
+/// Judges a series by whether it took its newest course before.
 #[derive(Debug)]
-pub struct Novelty {
+pub struct Voters {
     config: Config,
-    series: SeriesMap<Model>,
+    /// Series trained in this window.
+    trained: usize,
 }
 
-impl Detector for Novelty {
+impl SeriesJudge for Voters {
     type Config = Config;
+    type Model = Model;
 
     fn about() -> About {
         About {
             name: "novelty",
             version: env!("CARGO_PKG_VERSION"),
-            config_schema: config::SCHEMA.to_owned(),
+            config_schema: Config::schema(),
             state_schema: SCHEMA,
             warmup_windows: Config::default().warmup_windows,
-            kinds: vec![Kind::Gauge, Kind::Rate, Kind::Quantile, Kind::SpanRate, Kind::SpanErrors, Kind::SpanDuration],
+            kinds: Kind::NUMERIC.to_vec(),
         }
     }
 
-    fn open(setup: Setup<Config>, saved: Option<State>) -> Result<Self, Fault> {
-        let config = setup.config;
-        config.check()?;
-        let limit = config.max_series as usize;
-        let mut series = match saved {
-            Some(state) => state.decode::<SeriesMap<Model>>(SCHEMA)?.with_limit(limit),
-            None => SeriesMap::new(limit),
-        };
-        if !series.values_mut().all(|model| model.is_sane(&config)) {
-            return Err(Fault::BadState("the state does not fit this configuration".to_owned()));
-        }
-        Ok(Self { config, series })
+    fn open(setup: Setup<Config>) -> Result<Self, Fault> {
+        setup.config.check()?;
+        Ok(Self { config: setup.config, trained: 0 })
     }
 
-    fn observe(&mut self, window: &Window) -> Result<Verdict, Fault> {
-        self.series.follow(window, |_| Model::new(&self.config));
-        let mut verdict = Verdict::silent(window);
-        let mut trained = 0;
-        for (score, row) in verdict.scores.iter_mut().zip(window.rows()) {
-            let Some((series, model)) = self.series.get_mut(row.id) else { continue };
-            if trained < TRAINED_AT_ONCE && model.is_due() {
-                model.train(&self.config);
-                trained += 1;
-            }
-            let Some(opinion) = model.observe(&self.config, window.start_ns, row.value) else { continue };
-            *score = words::surprise(opinion.vote);
-            if opinion.is_odd {
-                verdict.findings.push(words::finding(series, &row, &opinion, self.config.threshold));
-            }
-        }
-        // Stable, so that equal scores stay in the order of the ids.
-        verdict.findings.sort_by(|a, b| b.score.total_cmp(&a.score));
-        verdict.findings.truncate(MAX_FINDINGS);
-        Ok(verdict)
+    fn max_series(&self) -> usize {
+        self.config.max_series as usize
     }
 
-    fn snapshot(&self) -> Result<State, Fault> {
-        State::encode(SCHEMA, &self.series)
+    fn fresh(&self, _: &Series) -> Model {
+        Model::new(&self.config)
+    }
+
+    fn is_sane(&self, model: &Model) -> bool {
+        model.is_sane(&self.config)
+    }
+
+    fn begin(&mut self, _: &Window) {
+        self.trained = 0;
+    }
+
+    fn judge(&mut self, model: &mut Model, series: &Series, row: Row, window: &Window) -> Option<Judgement> {
+        if self.trained < TRAINED_AT_ONCE && model.is_due() {
+            model.train(&self.config);
+            self.trained += 1;
+        }
+        let opinion = model.observe(&self.config, window.start_ns, row.value)?;
+        let finding = opinion.is_odd.then(|| words::finding(series, &row, &opinion, self.config.threshold));
+        Some(Judgement { score: words::surprise(opinion.vote), finding })
     }
 }
 

@@ -18,7 +18,7 @@ const LOCKOUT: u32 = 10;
 
 /// One series.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Model {
+pub struct Model {
     /// The rows to train with, until the members have reached their full scale.
     rows: Option<Vec<f64>>,
     /// How many rows the next training takes.

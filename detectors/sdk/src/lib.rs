@@ -4,6 +4,9 @@
 //! in Foreshock and natively in the author's own tests, and gives the same bits in both, as long as it keeps to two rules:
 //! all mathematics comes from [`math`], and nothing depends on the order of a hash map.
 //!
+//! One that judges each series by itself implements [`SeriesJudge`] instead, and leaves the rest to [`PerSeries`]. [`settings!`] declares a
+//! configuration with its defaults, ranges and JSON Schema.
+//!
 //! ```
 //! use foreshock_detector::{About, Detector, Fault, Kind, Setup, State, Verdict, Window, testkit::Driver};
 //!
@@ -76,10 +79,11 @@ pub mod benchkit;
 pub mod log;
 mod model;
 pub mod packed;
-mod ranges;
+mod per_series;
 #[cfg(feature = "schema")]
 mod schema;
 mod series_map;
+pub mod settings;
 pub mod stats;
 pub mod testkit;
 mod verdict;
@@ -92,7 +96,7 @@ pub mod glue;
 
 pub use libm as math;
 pub use model::{About, Fault, Setup, State};
-pub use ranges::{Range, alarm_ranges, in_range};
+pub use per_series::{Judgement, PerSeries, SeriesJudge};
 #[cfg(feature = "schema")]
 pub use schema::config_schema;
 pub use series_map::SeriesMap;

@@ -95,6 +95,11 @@ impl<M> SeriesMap<M> {
     }
 
     /// The values of all series, open ones first, then those that wait for their series to be opened.
+    pub fn values(&self) -> impl Iterator<Item = &M> {
+        self.open.iter().map(|(_, value)| value).chain(self.waiting.values())
+    }
+
+    /// As [`SeriesMap::values`], for changing them.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut M> {
         self.open.iter_mut().map(|(_, value)| value).chain(self.waiting.values_mut())
     }

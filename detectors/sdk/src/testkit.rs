@@ -2,9 +2,12 @@
 
 mod played;
 mod recording;
+mod sound;
 
+use played::without_ids;
 pub use played::{Played, expect_restart_changes_nothing};
 pub use recording::{RecordedWindow, Recording};
+pub use sound::expect_sound;
 
 use crate::{Detector, Fault, Finding, Kind, Series, Setup, State, Verdict, Window};
 use std::collections::{BTreeMap, BTreeSet};

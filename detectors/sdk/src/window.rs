@@ -23,6 +23,38 @@ pub enum Kind {
     LogSeverity,
 }
 
+impl Kind {
+    /// All kinds, in the order of `wit/detector.wit`.
+    pub const ALL: [Self; 8] = [
+        Self::Gauge,
+        Self::Rate,
+        Self::Quantile,
+        Self::SpanRate,
+        Self::SpanErrors,
+        Self::SpanDuration,
+        Self::LogTemplate,
+        Self::LogSeverity,
+    ];
+    /// What metrics and spans give, for detectors of numbers.
+    pub const NUMERIC: [Self; 6] =
+        [Self::Gauge, Self::Rate, Self::Quantile, Self::SpanRate, Self::SpanErrors, Self::SpanDuration];
+
+    /// Its name in `wit/detector.wit`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gauge => "gauge",
+            Self::Rate => "rate",
+            Self::Quantile => "quantile",
+            Self::SpanRate => "span-rate",
+            Self::SpanErrors => "span-errors",
+            Self::SpanDuration => "span-duration",
+            Self::LogTemplate => "log-template",
+            Self::LogSeverity => "log-severity",
+        }
+    }
+}
+
 /// One series of a service: the same measurement from all of its instances together.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Series {

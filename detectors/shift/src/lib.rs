@@ -31,78 +31,77 @@ mod tests;
 mod words;
 
 pub use config::Config;
-use foreshock_detector::{About, Detector, Fault, Finding, Kind, SeriesMap, Setup, State, Verdict, Window};
+use foreshock_detector::{About, Fault, Finding, Judgement, Kind, PerSeries, Row, Series, SeriesJudge, Setup, Window};
 use series::Model;
 
 /// Layout of the saved state.
 const SCHEMA: u32 = 1;
-/// Findings told in one window, the most surprising ones.
-const MAX_FINDINGS: usize = 64;
 /// So many series, and this share of all, make a change of the whole service.
 const TOGETHER: usize = 3;
 const TOGETHER_SHARE: f64 = 0.34;
 
 /// The shift model of one service.
+pub type Shift = PerSeries<CumulativeSums>;
+
+/// Judges a series by the sums of what is above and below its reference.
 #[derive(Debug)]
-pub struct Shift {
+pub struct CumulativeSums {
     config: Config,
     step: f64,
-    series: SeriesMap<Model>,
+    /// When the first of the changes that are told in this window began.
+    began_ns: u64,
 }
 
-impl Detector for Shift {
+impl SeriesJudge for CumulativeSums {
     type Config = Config;
+    type Model = Model;
 
     fn about() -> About {
         About {
             name: "shift",
             version: env!("CARGO_PKG_VERSION"),
-            config_schema: config::SCHEMA.to_owned(),
+            config_schema: Config::schema(),
             state_schema: SCHEMA,
             warmup_windows: Config::default().min_windows,
-            kinds: vec![Kind::Gauge, Kind::Rate, Kind::Quantile, Kind::SpanRate, Kind::SpanErrors, Kind::SpanDuration],
+            kinds: Kind::NUMERIC.to_vec(),
         }
     }
 
-    fn open(setup: Setup<Config>, saved: Option<State>) -> Result<Self, Fault> {
+    fn open(setup: Setup<Config>) -> Result<Self, Fault> {
         setup.config.check()?;
-        let limit = setup.config.max_series as usize;
-        let mut series = match saved {
-            Some(state) => state.decode::<SeriesMap<Model>>(SCHEMA)?.with_limit(limit),
-            None => SeriesMap::new(limit),
-        };
-        if !series.values_mut().all(|model| model.is_sane()) {
-            return Err(Fault::BadState("the state has numbers that no series leads to".to_owned()));
-        }
-        Ok(Self { step: setup.step_seconds(), config: setup.config, series })
+        Ok(Self { step: setup.step_seconds(), config: setup.config, began_ns: u64::MAX })
     }
 
-    fn observe(&mut self, window: &Window) -> Result<Verdict, Fault> {
-        self.series.follow(window, |_| Model::new());
-        let mut verdict = Verdict::silent(window);
-        let mut began_ns = u64::MAX;
-        for (score, row) in verdict.scores.iter_mut().zip(window.rows()) {
-            let Some((series, model)) = self.series.get_mut(row.id) else { continue };
-            let Some(own) = model.observe(&self.config, series.kind, self.step, window.start_ns, row) else { continue };
-            *score = own;
-            if let Some(shift) = &model.shift {
-                began_ns = began_ns.min(shift.since_ns);
-                verdict.findings.push(words::finding(row.id, series, shift));
-            }
-        }
-        // Stable, so that equal scores stay in the order of the ids.
-        verdict.findings.sort_by(|a, b| b.score.total_cmp(&a.score));
+    fn max_series(&self) -> usize {
+        self.config.max_series as usize
+    }
+
+    fn fresh(&self, _: &Series) -> Model {
+        Model::new()
+    }
+
+    fn is_sane(&self, model: &Model) -> bool {
+        model.is_sane()
+    }
+
+    fn begin(&mut self, _: &Window) {
+        self.began_ns = u64::MAX;
+    }
+
+    fn judge(&mut self, model: &mut Model, series: &Series, row: Row, window: &Window) -> Option<Judgement> {
+        let score = model.observe(&self.config, series.kind, self.step, window.start_ns, row)?;
+        let finding = model.shift.as_ref().map(|shift| {
+            self.began_ns = self.began_ns.min(shift.since_ns);
+            words::finding(row.id, series, shift)
+        });
+        Some(Judgement { score, finding })
+    }
+
+    fn join(&self, findings: &mut Vec<Finding>, window: &Window) {
         let all = window.len();
-        if verdict.findings.len() >= TOGETHER && verdict.findings.len() as f64 >= TOGETHER_SHARE * all as f64 {
-            let joined: Option<Finding> = words::together(&verdict.findings, began_ns, all);
-            verdict.findings = joined.into_iter().collect();
+        if findings.len() >= TOGETHER && findings.len() as f64 >= TOGETHER_SHARE * all as f64 {
+            *findings = words::together(findings, self.began_ns, all).into_iter().collect();
         }
-        verdict.findings.truncate(MAX_FINDINGS);
-        Ok(verdict)
-    }
-
-    fn snapshot(&self) -> Result<State, Fault> {
-        State::encode(SCHEMA, &self.series)
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct Shift {
 
 /// One series, about 300 bytes.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Model {
+pub struct Model {
     seen: u32,
     level: f64,
     /// Mean absolute residual.

@@ -34,72 +34,60 @@ mod tests;
 mod words;
 
 pub use config::Config;
-use foreshock_detector::{About, Detector, Fault, Kind, SeriesMap, Setup, State, Verdict, Window};
+use foreshock_detector::{About, Fault, Judgement, Kind, PerSeries, Row, Series, SeriesJudge, Setup, Window};
 use series::Model;
 
 /// Layout of the saved state.
 const SCHEMA: u32 = 1;
-/// Findings told in one window, the most surprising ones.
-const MAX_FINDINGS: usize = 64;
 
 /// The spectral model of one service.
+pub type Spectral = PerSeries<SpectralResidual>;
+
+/// Judges the newest value of a series by the spectrum of those before.
 #[derive(Debug)]
-pub struct Spectral {
+pub struct SpectralResidual {
     config: Config,
     step: f64,
-    series: SeriesMap<Model>,
     /// Tables of the transform, the same for all.
     tables: residual::Tables,
 }
 
-impl Detector for Spectral {
+impl SeriesJudge for SpectralResidual {
     type Config = Config;
+    type Model = Model;
 
     fn about() -> About {
         About {
             name: "spectral",
             version: env!("CARGO_PKG_VERSION"),
-            config_schema: config::SCHEMA.to_owned(),
+            config_schema: Config::schema(),
             state_schema: SCHEMA,
             warmup_windows: Config::default().min_windows,
-            kinds: vec![Kind::Gauge, Kind::Rate, Kind::Quantile, Kind::SpanRate, Kind::SpanErrors, Kind::SpanDuration],
+            kinds: Kind::NUMERIC.to_vec(),
         }
     }
 
-    fn open(setup: Setup<Config>, saved: Option<State>) -> Result<Self, Fault> {
+    fn open(setup: Setup<Config>) -> Result<Self, Fault> {
         setup.config.check()?;
-        let limit = setup.config.max_series as usize;
-        let mut series = match saved {
-            Some(state) => state.decode::<SeriesMap<Model>>(SCHEMA)?.with_limit(limit),
-            None => SeriesMap::new(limit),
-        };
-        if !series.values_mut().all(|model| model.is_sane()) {
-            return Err(Fault::BadState("the state has numbers that no series leads to".to_owned()));
-        }
-        Ok(Self { step: setup.step_seconds(), config: setup.config, series, tables: residual::Tables::new() })
+        Ok(Self { step: setup.step_seconds(), config: setup.config, tables: residual::Tables::new() })
     }
 
-    fn observe(&mut self, window: &Window) -> Result<Verdict, Fault> {
-        self.series.follow(window, |_| Model::new());
-        let mut verdict = Verdict::silent(window);
-        for (score, row) in verdict.scores.iter_mut().zip(window.rows()) {
-            let Some((series, model)) = self.series.get_mut(row.id) else { continue };
-            let Some(opinion) = model.observe(&self.config, &self.tables, series.kind, self.step, row) else {
-                continue;
-            };
-            *score = opinion.score;
-            if opinion.is_told {
-                verdict.findings.push(words::finding(series, &row, &opinion));
-            }
-        }
-        // Stable, so that equal scores stay in the order of the ids.
-        verdict.findings.sort_by(|a, b| b.score.total_cmp(&a.score));
-        verdict.findings.truncate(MAX_FINDINGS);
-        Ok(verdict)
+    fn max_series(&self) -> usize {
+        self.config.max_series as usize
     }
 
-    fn snapshot(&self) -> Result<State, Fault> {
-        State::encode(SCHEMA, &self.series)
+    fn fresh(&self, _: &Series) -> Model {
+        Model::new()
+    }
+
+    fn is_sane(&self, model: &Model) -> bool {
+        model.is_sane()
+    }
+
+    fn judge(&mut self, model: &mut Model, series: &Series, row: Row, _: &Window) -> Option<Judgement> {
+        let opinion = model.observe(&self.config, &self.tables, series.kind, self.step, row)?;
+        let finding = opinion.is_told.then(|| words::finding(series, &row, &opinion));
+        Some(Judgement { score: opinion.score, finding })
     }
 }
 

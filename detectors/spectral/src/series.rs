@@ -18,7 +18,7 @@ const REACH: f64 = 4.0;
 
 /// One series, about 600 bytes.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Model {
+pub struct Model {
     seen: u32,
     kept: Vec<f64>,
     /// Mean absolute miss of the extrapolation.

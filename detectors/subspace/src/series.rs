@@ -24,7 +24,7 @@ const SHINGLE_WEIGHT: f64 = 0.25;
 
 /// One series, about 1.9 KB.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct Model {
+pub struct Model {
     seen: u32,
     level: f64,
     /// Mean absolute residual.

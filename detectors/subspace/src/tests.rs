@@ -2,9 +2,9 @@
 
 use crate::Subspace;
 use foreshock_detector::{
-    Finding, Kind, Verdict,
+    Finding, Kind,
     math::sin,
-    testkit::{Driver, Noise},
+    testkit::{Driver, Noise, expect_sound},
 };
 
 /// Runs one gauge of so many windows; the findings with their windows.
@@ -60,59 +60,13 @@ fn the_state_is_small() {
     assert!(bytes <= 2_100, "{bytes} bytes");
 }
 
-mod properties {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn value() -> impl Strategy<Value = f64> {
-        prop_oneof![
-            Just(0.0),
-            Just(1.0),
-            -1e3..1e3_f64,
-            Just(f64::MAX),
-            Just(f64::MIN),
-            Just(f64::MIN_POSITIVE),
-            proptest::num::f64::NORMAL,
-        ]
-    }
-
-    const KINDS: [Kind; 3] = [Kind::Gauge, Kind::Rate, Kind::SpanErrors];
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
-
-        /// Whatever the numbers and gaps, verdicts keep the contract, and a restart at any time changes no later answer.
-        #[test]
-        fn any_windows_are_judged_alike_after_a_restart(
-            rows in proptest::collection::vec(proptest::collection::vec(proptest::option::of((value(), 1_u64..1_000)), 3), 1..240),
-            restart in 0_usize..240,
-            gaps in proptest::collection::vec(0_u64..1_000, 240),
-        ) {
-            let config = r#"{"min_windows":80,"threshold":2,"persistence":1}"#;
-            let mut one = Driver::<Subspace>::open(config).expect("opens");
-            let mut two = Driver::<Subspace>::open(config).expect("opens");
-            let open = |driver: &mut Driver<Subspace>| -> Vec<u32> {
-                KINDS.into_iter().enumerate().map(|(k, kind)| driver.series(&k.to_string(), kind, &[])).collect()
-            };
-            let ids = open(&mut one);
-            let mut other = open(&mut two);
-            for (k, row) in rows.iter().enumerate() {
-                if k == restart {
-                    let renamed = two.restart().expect("restarts");
-                    other = other.iter().map(|id| renamed[id]).collect();
-                }
-                let feed = |driver: &mut Driver<Subspace>, ids: &[u32]| {
-                    driver.skip(gaps[k]);
-                    let rows: Vec<_> = row.iter().zip(ids).filter_map(|(cell, id)| cell.map(|(value, count)| (*id, value, value, value, count))).collect();
-                    let window = driver.window_of(&rows);
-                    driver.feed(&window).expect("the contract holds")
-                };
-                let (a, b) = (feed(&mut one, &ids), feed(&mut two, &other));
-                let bits = |verdict: &Verdict| verdict.scores.iter().map(|score| score.to_bits()).collect::<Vec<_>>();
-                prop_assert_eq!(bits(&a), bits(&b));
-                let words = |verdict: &Verdict| verdict.findings.iter().map(|finding| finding.summary.clone()).collect::<Vec<_>>();
-                prop_assert_eq!(words(&a), words(&b));
-            }
-        }
-    }
+/// Whatever the numbers and gaps, verdicts keep the contract, and a restart at any time changes no later answer.
+#[test]
+fn any_windows_are_judged_alike_after_a_restart() {
+    expect_sound::<Subspace>(
+        r#"{"min_windows":50,"threshold":2,"persistence":1}"#,
+        &[Kind::Gauge, Kind::Rate, Kind::SpanErrors],
+        240,
+        64,
+    );
 }

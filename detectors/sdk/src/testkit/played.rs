@@ -121,6 +121,6 @@ pub fn expect_restart_changes_nothing<D: Detector>(config: &str, recording: &Rec
 }
 
 /// Findings as they are apart from the ids, which a restart changes.
-fn without_ids(verdict: &Verdict) -> Vec<Finding> {
+pub(super) fn without_ids(verdict: &Verdict) -> Vec<Finding> {
     verdict.findings.iter().map(|finding| Finding { ids: Vec::new(), ..finding.clone() }).collect()
 }
