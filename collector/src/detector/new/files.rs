@@ -36,9 +36,10 @@ pub(super) fn rust() -> Vec<File> {
         sdk!("src/log.rs"),
         sdk!("src/model.rs"),
         sdk!("src/packed.rs"),
-        sdk!("src/ranges.rs"),
+        sdk!("src/per_series.rs"),
         sdk!("src/schema.rs"),
         sdk!("src/series_map.rs"),
+        sdk!("src/settings.rs"),
         sdk!("src/stats/count.rs"),
         sdk!("src/stats/mod.rs"),
         sdk!("src/stats/noise.rs"),
@@ -47,6 +48,7 @@ pub(super) fn rust() -> Vec<File> {
         sdk!("src/testkit.rs"),
         sdk!("src/testkit/played.rs"),
         sdk!("src/testkit/recording.rs"),
+        sdk!("src/testkit/sound.rs"),
         sdk!("src/verdict.rs"),
         sdk!("src/window.rs"),
         sdk!("src/words.rs"),
@@ -95,4 +97,32 @@ pub(super) fn c() -> Vec<File> {
         ("recording.csv", example!("c/recording.csv")),
         CONTRACT,
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    /// Every source of the crate for authors comes along with a new project, or it would not build.
+    #[test]
+    fn the_whole_sdk_comes_along() {
+        let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../detectors/sdk");
+        let mut open = vec![sdk.join("src")];
+        let mut found = BTreeSet::from(["vendor/foreshock-detector/Cargo.toml".to_owned()]);
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(folder).expect("the folder is there") {
+                let path = entry.expect("it can be read").path();
+                match path.is_dir() {
+                    true => open.push(path),
+                    false => {
+                        let inside = path.strip_prefix(&sdk).expect("it is below").display();
+                        found.insert(format!("vendor/foreshock-detector/{inside}"));
+                    }
+                }
+            }
+        }
+        let files = super::rust();
+        let listed = files.iter().map(|(path, _)| *path).filter(|path| path.starts_with("vendor/"));
+        assert_eq!(listed.map(str::to_owned).collect::<BTreeSet<_>>(), found);
+    }
 }
