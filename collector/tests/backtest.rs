@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -144,6 +145,60 @@ fn without_labels_two_configurations_are_compared() {
     assert_eq!(report["has_labels"], false);
     assert_eq!(report["first"]["measures"]["services"]["false_episodes"], 1, "{report:#}");
     assert_eq!(report["against"]["measures"]["services"]["false_episodes"], 0, "{report:#}");
+}
+
+/// A machine of recorded servers: five columns without a header, that at the rows `odd` leave their usual values.
+fn machine(rows: usize, odd: std::ops::Range<usize>) -> String {
+    let cell = |row: usize, column: usize| {
+        let ripple = ((row * 7_919 + column * 104_729) % 97) as f64 / 1_000.0;
+        if odd.contains(&row) && column < 4 { 5.0 + ripple } else { 0.3 + ripple }
+    };
+    let line = |row: usize| (0..5).map(|column| cell(row, column).to_string()).collect::<Vec<_>>().join(",");
+    (0..rows).map(|row| line(row) + "\n").collect()
+}
+
+/// Recorded servers as they are published: what is learned comes before what is scored, labels are a mark a line, packed or not, and
+/// the written scores are those of the scored rows.
+#[test]
+fn recorded_servers_learn_before_they_are_scored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name);
+    for part in ["train", "test", "test_label"] {
+        std::fs::create_dir_all(place(part)).expect("a folder");
+    }
+    let packed = |path: &Path, text: &str| {
+        let file = std::fs::File::create(path).expect("a file");
+        let mut packer = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+        packer.write_all(text.as_bytes()).and_then(|()| packer.finish()).expect("is written");
+    };
+    let (rows, odd) = (700, 400..420);
+    packed(&place("train/one.csv.gz"), machine(900, 0..0).trim_end());
+    packed(&place("test/one.csv.gz"), &machine(rows, odd.clone()));
+    let marks: String = (0..rows).map(|row| if odd.contains(&row) { "1\n" } else { "0\n" }).collect();
+    std::fs::write(place("test_label/one.txt"), marks).expect("a file");
+    let (data, json) = (folder.path().display().to_string(), place("report.json").display().to_string());
+    let scores = place("scores");
+    let words = ["csv", "--data", &data, "--json", &json, "--scores", &scores.display().to_string()];
+    let output = foreshock(&words);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("--step"), "{said}");
+
+    let output = foreshock(&[&words[..], &["--step", "60"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_str(&text(Path::new(&json))).expect("JSON");
+    let of = |pointer: &str| report.pointer(pointer).unwrap_or(&Value::Null).clone();
+    assert_eq!((of("/services"), of("/series"), of("/rows")), (1.into(), 5.into(), 1_600.into()), "{report:#}");
+    assert_eq!(of("/first/measures/services/events"), 1);
+    assert_eq!(of("/first/measures/services/found"), 1, "{report:#}");
+    assert_eq!(of("/first/measures/overlap/right"), 1, "{report:#}");
+    let days = of("/service_days").as_f64().expect("days");
+    assert!((days - rows as f64 / 1_440.0).abs() < 1e-9, "{days}");
+    let written = text(&scores.join("test/one.csv"));
+    assert_eq!(written.lines().count(), rows + 1);
+    let up = |row: &usize| written.lines().nth(row + 1).is_some_and(|line| line.ends_with(",1"));
+    let first = (0..rows).find(up).expect("an alarm");
+    assert!((400..406).contains(&first), "{first}");
+    assert_eq!(text(&scores.join("test/one/column_03.csv")).lines().count(), rows + 1);
 }
 
 /// What can't be used is said with exit code 2.

@@ -5,6 +5,7 @@
 mod invariants;
 mod matrix;
 mod record;
+mod results;
 mod setup;
 mod tests;
 
@@ -25,6 +26,7 @@ Usage: cargo xtask TASK [ARGUMENTS]
   peers                                           build the peers of the tests, print where they are
   build                                           the optimised program: target/release/foreshock
   record FORMAT --from PATH --to PATH [...]       turn a public data set into OTLP that `replay` reads
+  results --data DIR [--output FILE] [...]        detection on public data sets, measured again: the page RESULTS.md
   bench [forward|latency|scale] [NAME]            Foreshock beside an OpenTelemetry Collector, in one run
 ";
 
@@ -69,6 +71,7 @@ fn dispatch(task: &str, rest: &[String]) -> Result<()> {
             run(Command::new(target_directory()?.join("release/load")).args(rest).envs(peers.variables()))
         }
         "record" => record::run(rest),
+        "results" => results::run_all(rest),
         "" | "help" | "--help" | "-h" => {
             say(USAGE);
             if task.is_empty() {

@@ -27,22 +27,27 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
     };
     setup::wasm_target()?;
     run(cargo("build").args(["--quiet", "--package", "foreshock"]))?;
-    let target = target_directory()?;
-    say(
-        "| scenario | found | warned after | threshold after | root right, at first and at last | anomalies | false incidents | resolved after |",
-    );
-    say("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    for scenario in SCENARIOS {
-        let reports = (1..=seeds).map(|seed| play(&target, scenario, seed)).collect::<Result<Vec<_>>>()?;
-        say(&row(scenario, &reports));
-    }
+    say(&table(&target_directory()?.join("debug/foreshock"), seeds)?);
     Ok(())
 }
 
-fn play(target: &Path, scenario: &str, seed: u64) -> Result<Value> {
-    let report = target.join(format!("matrix-{scenario}-{seed}.json"));
+/// Plays all stories with the program, and gives the table.
+pub(crate) fn table(program: &Path, seeds: u64) -> Result<String> {
+    let mut table = "\
+| scenario | found | warned after | threshold after | root right, at first and at last | anomalies | false incidents | resolved after |
+| --- | --- | --- | --- | --- | --- | --- | --- |"
+        .to_owned();
+    for scenario in SCENARIOS {
+        let reports = (1..=seeds).map(|seed| play(program, scenario, seed)).collect::<Result<Vec<_>>>()?;
+        table = table + "\n" + &row(scenario, &reports);
+    }
+    Ok(table)
+}
+
+fn play(program: &Path, scenario: &str, seed: u64) -> Result<Value> {
+    let report = program.with_file_name(format!("matrix-{scenario}-{seed}.json"));
     let seed = seed.to_string();
-    let output = Command::new(target.join("debug/foreshock"))
+    let output = Command::new(program)
         .args(["demo", "--plain", "--speed", "10000", "--scenario", scenario, "--seed", &seed, "--report"])
         .arg(&report)
         .output()

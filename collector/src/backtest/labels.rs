@@ -99,6 +99,23 @@ impl Labels {
     }
 }
 
+/// A 0 or 1 for each line of a text.
+pub(super) fn marks(text: &str) -> Vec<bool> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| !matches!(line, "0" | "0.0")).collect()
+}
+
+/// Marked rows that follow each other, as one label each, `offset` rows later.
+pub(super) fn runs(marks: &[bool], offset: usize) -> Vec<Rows> {
+    let mut rows: Vec<Rows> = Vec::new();
+    for row in (0..marks.len()).filter(|row| marks[*row]).map(|row| row + offset) {
+        match rows.last_mut() {
+            Some(last) if last.last + 1 == row => last.last = row,
+            _ => rows.push(Rows { first: row, last: row }),
+        }
+    }
+    rows
+}
+
 /// Whether one window holds both times.
 fn same(windows: &[Window], one: u64, other: u64) -> bool {
     windows.iter().any(|(start, end)| (*start..=*end).contains(&one) && (*start..=*end).contains(&other))
@@ -142,6 +159,13 @@ mod tests {
         assert_eq!(rows(&labels, "x/c.csv"), [(2, 3), (10, 10)]);
         assert!(rows(&labels, "d.csv").is_empty() && rows(&labels, "e.csv").is_empty());
         assert!(Labels::from_json(r#"{"a": ["never"]}"#).unwrap_err().contains("`\"never\"` for `a`"));
+    }
+
+    /// A mark a line becomes a label a run of ones, behind the rows that were there to learn from.
+    #[test]
+    fn runs_of_marks_are_labels() {
+        let found = runs(&marks("0\n1\n1\n0\n1\n"), 10);
+        assert_eq!(found, [Rows { first: 11, last: 12 }, Rows { first: 14, last: 14 }]);
     }
 
     /// CSV has windows, or a 0 or 1 for each row; without a name they are about everything.

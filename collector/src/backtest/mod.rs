@@ -36,7 +36,7 @@ use std::{
 pub enum Format {
     /// The Numenta Anomaly Benchmark's tree: CSV files with `timestamp,value`, labels in `labels/combined_windows.json`
     Nab,
-    /// CSV files, each a service with a series a column
+    /// CSV files, each a service with a series a column; or a folder with `train`, `test` and `test_label`
     Csv,
     /// OTLP as JSON lines or protobuf
     Otlp,
@@ -83,6 +83,9 @@ pub struct Arguments {
     /// What the columns of CSV files mean, as for `replay`
     #[arg(long, value_name = "FILE")]
     pub csv_mapping: Option<PathBuf>,
+    /// Seconds between rows, for CSV files without a column of times
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub step: Option<u64>,
     /// The share of each recording that only warms up and is not scored, 0 to 1; `nab` has a rule of its own
     #[arg(long, value_name = "SHARE", default_value_t = 0.15)]
     pub probation: f64,

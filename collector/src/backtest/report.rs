@@ -12,7 +12,8 @@ use foreshock_scoring::{
     events::{self, Summary},
     nab::{Corpus, PROFILES, Scored as NabScore},
     naive::Naive,
-    predictions::{self, Fulfilment},
+    overlap::Overlap,
+    predictions::{self, Fulfilment, Prediction},
     vus,
 };
 use serde::Serialize;
@@ -42,6 +43,8 @@ pub(super) struct Measures {
     pub(super) services: Summary,
     /// Over series: false episodes a series-day. Events are those of the series' service.
     pub(super) series: Summary,
+    /// The same by alarms and labels that last, over services.
+    pub(super) overlap: Overlap,
     /// Mean over the services that have labels.
     pub(super) vus_pr: Option<f64>,
     /// The alarms as they were raised, at the configuration's own thresholds.
@@ -82,6 +85,8 @@ pub(super) struct Part {
     pub(super) incidents: usize,
     pub(super) incidents_per_service_day: Option<f64>,
     pub(super) predictions: predictions::Summary,
+    /// Each of them, by series.
+    pub(super) predictions_told: BTreeMap<String, Vec<Prediction>>,
     /// Misses, the one with the lowest score first.
     pub(super) misses: Vec<Place>,
     /// False episodes, the one with the highest score first.
@@ -173,6 +178,8 @@ fn part(format: Format, run: &Run) -> Part {
         .series()
         .flat_map(|one| predictions::fulfil(&one.predictions, &one.track.times, &one.values, HORIZON_NANOS))
         .collect();
+    let told = run.series().filter(|one| !one.predictions.is_empty());
+    let predictions_told = told.map(|one| (one.track.name.clone(), one.predictions.clone())).collect();
     let (mut misses, mut false_alarms) = (Vec::new(), Vec::new());
     for scored in run.services() {
         let outcome = events::judge(&scored.track);
@@ -194,6 +201,7 @@ fn part(format: Format, run: &Run) -> Part {
         incidents,
         incidents_per_service_day: (days > 0.0).then(|| incidents as f64 / days),
         predictions: predictions::Summary::of(&fulfilled, measures.series.days, HORIZON_NANOS),
+        predictions_told,
         measures,
         misses,
         false_alarms,
@@ -221,6 +229,7 @@ fn measures(format: Format, name: String, services: &[Track], held: &[Track], se
         name,
         services: judge(services),
         series: judge(series),
+        overlap: Overlap::of(services),
         vus_pr: (!volumes.is_empty()).then(|| volumes.iter().sum::<f64>() / volumes.len() as f64),
         nab_fixed_threshold: fixed,
         nab_threshold_fitted_to_this_data: fitted,

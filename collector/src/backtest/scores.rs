@@ -21,7 +21,8 @@ pub(super) fn for_nab(scored: &Scored) -> Vec<f64> {
 }
 
 /// Writes `timestamp,value,score,alarm` for each series below `folder`, and for each service of several series one with the largest
-/// score of each row. Alarm is 1 while one is up; for NAB, whose rules charge each row, at the row at which it is raised.
+/// score of each row. Alarm is 1 while one is up; for NAB, whose rules charge each row, at the row at which it is raised. What
+/// went before a recording, to learn from, has no rows.
 pub(super) fn write(folder: &Path, format: Format, all: &[&Scored]) -> anyhow::Result<()> {
     for scored in all {
         let path = folder.join(format!("{}.csv", scored.path));
@@ -42,7 +43,7 @@ pub(super) fn write(folder: &Path, format: Format, all: &[&Scored]) -> anyhow::R
                 part.fill(true);
             }
         }
-        for (row, up) in up.iter().enumerate() {
+        for (row, up) in up.iter().enumerate().skip(scored.learned) {
             let time = match scored.texts.get(row) {
                 Some(text) => text.clone(),
                 None => UnixNanos(scored.track.times[row]).to_string(),

@@ -4,7 +4,7 @@ use super::{
     Format,
     cases::Case,
     labels::Labels,
-    tap::{Bound, Events, Heard, Sheet, Tap, Told, series_name},
+    tap::{Bound, Events, Heard, Sample, Sheet, Tap, Told, series_name},
 };
 use crate::{config::Config, detectors::Loaded, replay};
 use anyhow::Context as _;
@@ -39,6 +39,8 @@ pub(super) struct Scored {
     pub(super) predictions: Vec<Prediction>,
     /// Each row's time as it was written; empty where rows are windows.
     pub(super) texts: Vec<String>,
+    /// Rows at the start that came from elsewhere, to learn from.
+    pub(super) learned: usize,
 }
 
 /// What came of one case.
@@ -93,9 +95,9 @@ impl<'a> Grid<'a> {
 
     /// Scores of the rows. A window's score is known when its last row is: rows before that one, and those without a window, have
     /// the score that was known then.
-    fn scores(&self, heard: &Heard) -> Vec<f64> {
+    fn scores(&self, samples: &[Sample]) -> Vec<f64> {
         let mut scores = vec![f64::NAN; self.times.len()];
-        for sample in &heard.samples {
+        for sample in samples {
             let Some(row) = self.last_before(sample.end) else { continue };
             if self.ascending[row] >= sample.start {
                 scores[row] = sample.score;
@@ -136,7 +138,8 @@ impl Stage<'_> {
             by_service.entry(service.clone()).or_default().push(heard);
         }
         for (service, series) in by_service {
-            let stem = case.name.strip_suffix(".csv").unwrap_or(&case.name).to_owned();
+            let stem = case.name.strip_suffix(".gz").unwrap_or(&case.name);
+            let stem = stem.strip_suffix(".csv").unwrap_or(stem).to_owned();
             let path =
                 if played.table.is_some() { stem } else { format!("{stem}/{}", file_name(&service.to_string())) };
             let table = played.table.as_ref();
@@ -149,8 +152,9 @@ impl Stage<'_> {
                 times.dedup();
             }
             let name = if table.is_some() { case.name.clone() } else { service.to_string() };
-            let labels = self.labels.rows(&name, &times);
-            let frame = Track { name, labels, scored_from: self.scored_from(times.len()), times, ..Track::default() };
+            let labels = played.truth.clone().unwrap_or_else(|| self.labels.rows(&name, &times));
+            let scored_from = played.learned.unwrap_or_else(|| self.scored_from(times.len()));
+            let frame = Track { name, labels, scored_from, times, ..Track::default() };
             let texts = table.map(|table| table.texts.clone()).unwrap_or_default();
             let grid = Grid::new(&frame.times);
             let mut all: Vec<Scored> = Vec::new();
@@ -176,15 +180,20 @@ impl Stage<'_> {
                     predictions: of_series(&events.predictions).iter().filter_map(prediction).collect(),
                     bounds: heard.bounds.clone(),
                     texts: texts.clone(),
+                    learned: played.learned.unwrap_or(0),
                     values,
                 };
                 scored.track.name =
                     if series.len() == 1 { frame.name.clone() } else { format!("{} {name}", frame.name) };
-                scored.track.scores = grid.scores(heard);
+                scored.track.scores = grid.scores(&heard.samples);
                 scored.settle();
                 all.push(scored);
             }
-            outcome.services.push(together(&frame, &path, &texts, &all));
+            let mut service_as_one = together(&frame, &path, &texts, &all);
+            if let (Some(whole), true) = (sheet.whole.get(&service), all.len() > 1) {
+                service_as_one.track.scores = grid.scores(whole);
+            }
+            outcome.services.push(service_as_one);
             outcome.series.append(&mut all);
         }
         Ok(outcome)
@@ -207,7 +216,8 @@ impl Scored {
     }
 }
 
-/// All series of a service as one: the largest score of each row, and everybody's alarms.
+/// All series of a service as one: the largest score of each row, and everybody's alarms. Where a detector judged the service as a
+/// whole, its scores take the place of the largest ones.
 fn together(frame: &Track, path: &str, texts: &[String], all: &[Scored]) -> Scored {
     if let [one] = all {
         return one.clone();
@@ -218,6 +228,7 @@ fn together(frame: &Track, path: &str, texts: &[String], all: &[Scored]) -> Scor
         track: Track { scores: (0..frame.times.len()).map(largest).collect(), ..frame.clone() },
         alarms: all.iter().flat_map(|scored| scored.alarms.iter().cloned()).collect(),
         texts: texts.to_vec(),
+        learned: all.first().map_or(0, |scored| scored.learned),
         ..Scored::default()
     };
     service.settle();
@@ -275,7 +286,6 @@ fn file_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use foreshock_engine::window::{Series, SeriesKind};
 
     const S: u64 = 1_000_000_000;
 
@@ -285,17 +295,14 @@ mod tests {
     fn rows_know_nothing_of_later_rows() {
         let times = [0, 300, 450, 600, 900].map(|second| second * S);
         let grid = Grid::new(&times);
-        let series =
-            Series { id: 1, name: "m".into(), unit: "".into(), kind: SeriesKind::Gauge, attributes: Vec::new() };
-        let sample = |start: u64, score: f64| super::super::tap::Sample {
+        let sample = |start: u64, score: f64| Sample {
             start: start * S,
             end: (start + 300) * S,
             value: 0.0,
             score,
         };
         let samples = vec![sample(0, f64::NAN), sample(300, 0.5), sample(600, 0.25), sample(900, f64::NAN)];
-        let heard = Heard { series: Arc::new(series), samples, bounds: Vec::new() };
-        assert_eq!(grid.scores(&heard), [0.0, 0.0, 0.5, 0.25, 0.25]);
+        assert_eq!(grid.scores(&samples), [0.0, 0.0, 0.5, 0.25, 0.25]);
         assert_eq!(grid.last_before(600 * S), Some(2));
         assert_eq!(grid.last_before(0), None);
     }

@@ -4,7 +4,7 @@ use crate::pipeline::{correlate::Outlet, shard::SavedDetectors};
 use foreshock_engine::{
     UnixNanos,
     event::{Anomaly, AnomalyChange, Event, IncidentChange, PredictionChange},
-    verdict::{Detector, DetectorHealth, Detectors, Verdict},
+    verdict::{Detector, DetectorHealth, Detectors, Severity, Verdict},
     window::{ClosedWindow, Series, ServiceKey},
 };
 use std::{
@@ -16,6 +16,9 @@ use std::{
 const MOST_SERIES: usize = 20_000;
 /// Surprise is at most this, see `verdict.scores` in `wit/detector.wit`.
 const MOST_SURPRISE: f64 = 16.0;
+/// The detector that judges a service as a whole. Where it has an opinion, that is how odd the service is; the largest of many
+/// series' scores would be the one whose tail is guessed worst.
+const WHOLE: &str = "joint";
 
 /// Which series of which service.
 pub(super) type SeriesKey = (ServiceKey, String);
@@ -50,6 +53,8 @@ pub(super) struct Heard {
 #[derive(Debug, Default)]
 pub(super) struct Sheet {
     pub(super) series: BTreeMap<SeriesKey, Heard>,
+    /// What was said of services as a whole.
+    pub(super) whole: BTreeMap<ServiceKey, Vec<Sample>>,
     pub(super) left_out: u64,
     ids: BTreeMap<(ServiceKey, u32), Option<SeriesKey>>,
 }
@@ -98,6 +103,13 @@ impl Sheet {
             let score = scores.get(id).copied().unwrap_or(f64::NAN);
             heard.samples.push(Sample { start: window.start.0, end: window.end.0, value: window.values[row], score });
         }
+        for (_, verdict) in verdicts.iter().filter(|(detector, _)| &*detector.name == WHOLE) {
+            let scores = verdict.scores.iter().map(|(_, score)| *score).filter(|score| score.is_finite());
+            let Some(score) = scores.reduce(f64::max) else { continue };
+            let score = (score / MOST_SURPRISE).clamp(0.0, 1.0);
+            let sample = Sample { start: window.start.0, end: window.end.0, value: f64::NAN, score };
+            self.whole.entry(service.clone()).or_default().push(sample);
+        }
         for finding in verdicts.iter().flat_map(|(_, verdict)| &verdict.findings) {
             let key = finding.ids.first().and_then(|id| key_of(*id));
             let (Some(key), Some(lower), Some(upper)) = (key, finding.lower, finding.upper) else { continue };
@@ -145,7 +157,7 @@ impl<D: SavedDetectors> SavedDetectors for Tap<D> {
     }
 }
 
-/// An anomaly or a prediction, from when it was told to when its end was.
+/// An anomaly or a prediction, from when it was told as a warning or worse to when its end was.
 #[derive(Clone, Debug)]
 pub(super) struct Told {
     pub(super) anomaly: Arc<Anomaly>,
@@ -168,6 +180,8 @@ fn tell(list: &mut Vec<Told>, anomaly: &Arc<Anomaly>, time: UnixNanos, is_over: 
     let known = list.iter_mut().rev().find(|told| told.anomaly.id == anomaly.id && told.ended.is_none());
     match (known, is_over) {
         (Some(told), true) => told.ended = Some(time.0),
+        // What is worth knowing and no more wakes nobody.
+        (None, false) if anomaly.severity == Severity::Info => {}
         (None, false) => list.push(Told { anomaly: Arc::clone(anomaly), raised: time.0, ended: None }),
         (Some(_), false) | (None, true) => {}
     }

@@ -1,6 +1,7 @@
 //! The report for a terminal.
 
 use super::report::{Changes, Measures, NabTrack, Part, Place, Report};
+use foreshock_scoring::overlap::Overlap;
 use std::fmt::Write as _;
 
 /// Places of a kind that are listed.
@@ -70,6 +71,21 @@ fn labelled(out: &mut String, report: &Report, all: &[&Measures]) {
             span(one.delay_p90_seconds),
             share(measures.vus_pr),
         );
+    }
+    if report.series > report.services {
+        line(out, "");
+        line(out, "alarms as they stand, right with a fifth labelled   found  recall  precision  false/service-day");
+        for (index, measures) in all.iter().enumerate() {
+            let Overlap { events, found, recall, precision, false_per_day, .. } = measures.overlap;
+            let _ = writeln!(
+                out,
+                "{:<46} {found:>5}/{events:<5}  {:>6}  {:>9}  {:>17}",
+                name(report, index, measures),
+                share(recall),
+                share(precision),
+                share(false_per_day),
+            );
+        }
     }
     let fixed = |measures: &&&Measures| measures.nab_fixed_threshold.is_some();
     if all.iter().any(|measures| fixed(&measures)) {

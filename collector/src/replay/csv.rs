@@ -7,20 +7,44 @@ use super::{
 use foreshock_otlp::{Signal, json};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde_json::{Value, json};
-use std::{fs::File, path::Path};
+use std::{fs::File, io::Read, path::Path};
 
 /// Columns that are taken for the time where none is named, in this order.
 const USUAL_TIMES: [&str; 5] = ["timestamp", "time", "datetime", "date", "ts"];
+/// When the first row of a recording without times is taken to be: midnight of a Monday, in seconds since the Unix epoch.
+const FIRST_SECONDS: u64 = 1_767_571_200;
+
+/// Where rows come from.
+pub(crate) struct Source {
+    /// The file, for messages.
+    pub(crate) file: String,
+    pub(crate) text: Box<dyn Read>,
+    /// Nanoseconds between rows, for recordings without a column of times; such ones may also lack a header.
+    pub(crate) step_nanos: Option<u64>,
+}
+
+/// Where rows have their time from.
+#[derive(Clone, Copy, Debug)]
+enum Clock {
+    Column(usize),
+    /// Each row is so many nanoseconds after the one before; the next one is at `next`.
+    Steps {
+        nanos: u64,
+        next: u64,
+    },
+}
 
 /// The rows of a file.
 pub(crate) struct Rows {
-    reader: csv::Reader<File>,
+    reader: csv::Reader<Box<dyn Read>>,
     record: csv::ByteRecord,
     mapping: Mapping,
-    time: usize,
+    clock: Clock,
     service: Option<usize>,
     attributes: Vec<(String, usize)>,
     values: Vec<(usize, ValueColumn)>,
+    /// The header, which files that were put together have more than once.
+    header: Option<csv::ByteRecord>,
     /// Where counters count from: the time of the first row.
     start: u64,
     file: String,
@@ -28,23 +52,38 @@ pub(crate) struct Rows {
 
 /// Opens a file and finds the columns; the error ends a sentence that begins with the file.
 pub(crate) fn open(path: &Path, mapping: Mapping) -> Result<Rows, String> {
-    let reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_path(path);
-    let mut reader = reader.map_err(|error| format!("can't be read: {error}"))?;
-    let headers: Vec<String> = reader
-        .byte_headers()
-        .map_err(|error| format!("has no header: {error}"))?
-        .iter()
-        .map(|name| String::from_utf8_lossy(name).trim_start_matches('\u{feff}').to_owned())
-        .collect();
+    let file = File::open(path).map_err(|error| format!("can't be read: {error}"))?;
+    read(Source { file: path.display().to_string(), text: Box::new(file), step_nanos: None }, mapping)
+}
+
+/// Finds the columns of a recording; the error ends a sentence that begins with the file.
+pub(crate) fn read(source: Source, mapping: Mapping) -> Result<Rows, String> {
+    let Source { file, text, step_nanos } = source;
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text);
+    let first = reader.byte_headers().map_err(|error| format!("has no header: {error}"))?.clone();
+    let is_number = |cell: &[u8]| std::str::from_utf8(cell).is_ok_and(|cell| cell.parse::<f64>().is_ok());
+    let has_header = step_nanos.is_none() || !first.iter().all(is_number);
+    let headers: Vec<String> = if has_header {
+        // What was looked at is still the next row.
+        let _ = reader.read_byte_record(&mut csv::ByteRecord::new());
+        first.iter().map(|name| String::from_utf8_lossy(name).trim_start_matches('\u{feff}').to_owned()).collect()
+    } else {
+        (1..=first.len()).map(|number| format!("column {number:02}")).collect()
+    };
     let position = |name: &str| headers.iter().position(|header| header.eq_ignore_ascii_case(name));
     let find = |name: &str| {
         position(name).ok_or_else(|| format!("has no column `{name}`; there is `{}`", headers.join("`, `")))
     };
     let time = match &mapping.time_column {
-        Some(name) => find(name)?,
-        None => USUAL_TIMES.iter().find_map(|name| position(name)).ok_or_else(|| {
-            format!("which column is the time? Say it in a mapping; there is `{}`", headers.join("`, `"))
-        })?,
+        Some(name) => Some(find(name)?),
+        None => USUAL_TIMES.iter().find_map(|name| position(name)),
+    };
+    let clock = match (time, step_nanos) {
+        (Some(column), _) => Clock::Column(column),
+        (None, Some(nanos)) => Clock::Steps { nanos, next: FIRST_SECONDS * 1_000_000_000 },
+        (None, None) => {
+            return Err(format!("which column is the time? Say it in a mapping; there is `{}`", headers.join("`, `")));
+        }
     };
     let service = match &mapping.service {
         ServiceName::Constant(_) => None,
@@ -63,7 +102,7 @@ pub(crate) fn open(path: &Path, mapping: Mapping) -> Result<Rows, String> {
         }
         None => {
             let others = headers.iter().enumerate().filter(|(index, _)| {
-                *index != time && Some(*index) != service && !attributes.iter().any(|(_, column)| column == index)
+                Some(*index) != time && Some(*index) != service && !attributes.iter().any(|(_, column)| column == index)
             });
             for (index, name) in others {
                 // `value` says nothing; the file's name does.
@@ -82,8 +121,8 @@ pub(crate) fn open(path: &Path, mapping: Mapping) -> Result<Rows, String> {
     if values.is_empty() {
         return Err("has no column of values".to_owned());
     }
-    let (record, file) = (csv::ByteRecord::new(), path.display().to_string());
-    Ok(Rows { reader, record, mapping, time, service, attributes, values, start: 0, file })
+    let (record, header) = (csv::ByteRecord::new(), has_header.then_some(first));
+    Ok(Rows { reader, record, header, mapping, clock, service, attributes, values, start: 0, file })
 }
 
 impl Rows {
@@ -91,10 +130,34 @@ impl Rows {
         String::from_utf8_lossy(self.record.get(column).unwrap_or_default()).into_owned()
     }
 
+    /// Goes on to the next row; false at the end.
+    fn next_record(&mut self) -> Result<bool, csv::Error> {
+        loop {
+            let is_there = self.reader.read_byte_record(&mut self.record)?;
+            if !is_there || self.header.as_ref() != Some(&self.record) {
+                return Ok(is_there);
+            }
+        }
+    }
+
+    /// The row's time in nanoseconds since the Unix epoch, or the text that is none.
+    fn time(&mut self) -> Result<u64, String> {
+        match &mut self.clock {
+            Clock::Column(column) => {
+                let text = String::from_utf8_lossy(self.record.get(*column).unwrap_or_default()).into_owned();
+                parse_time(&text, &self.mapping.time_format).ok_or(text)
+            }
+            Clock::Steps { nanos, next } => {
+                let now = *next;
+                *next = now.saturating_add(*nanos);
+                Ok(now)
+            }
+        }
+    }
+
     /// The row as a request; `None` if it has no number.
     fn request(&mut self) -> Result<Option<String>, String> {
-        let text = self.text(self.time);
-        let time = parse_time(&text, &self.mapping.time_format).ok_or_else(|| format!("`{text}` is not a time"))?;
+        let time = self.time().map_err(|text| format!("`{text}` is not a time"))?;
         if self.start == 0 {
             self.start = time;
         }
@@ -147,7 +210,7 @@ impl Rows {
 /// All rows of a file that is one service with a series for each column.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    /// Each row's time as it is written.
+    /// Each row's time as it is written; empty where it is not.
     pub(crate) texts: Vec<String>,
     /// The same in nanoseconds since the Unix epoch.
     pub(crate) times: Vec<u64>,
@@ -165,10 +228,11 @@ impl Rows {
     pub(crate) fn table(mut self) -> Table {
         let columns = self.values.iter().map(|(_, column)| (column.metric.clone(), Vec::new()));
         let mut table = Table { columns: columns.collect(), ..Table::default() };
-        while self.reader.read_byte_record(&mut self.record).unwrap_or(false) {
-            let text = self.text(self.time);
-            let Some(time) = parse_time(&text, &self.mapping.time_format) else { continue };
-            table.texts.push(text);
+        while self.next_record().unwrap_or(false) {
+            let Ok(time) = self.time() else { continue };
+            if let Clock::Column(column) = self.clock {
+                table.texts.push(self.text(column));
+            }
             table.times.push(time);
             for ((index, _), (_, values)) in self.values.iter().zip(&mut table.columns) {
                 values.push(self.text(*index).parse().unwrap_or(f64::NAN));
@@ -184,7 +248,7 @@ impl Iterator for Rows {
     fn next(&mut self) -> Option<Recorded> {
         loop {
             let at = self.reader.position().line();
-            let request = match self.reader.read_byte_record(&mut self.record) {
+            let request = match self.next_record() {
                 Ok(false) => return None,
                 Ok(true) => self.request(),
                 Err(error) => Err(error.to_string()),

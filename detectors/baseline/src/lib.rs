@@ -21,7 +21,7 @@ use foreshock_detector::{About, Fault, Judgement, Kind, PerSeries, Row, Series, 
 use series::{Model, Moment};
 
 /// Layout of the saved state.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// Series followed per service; further ones get no score.
 const MAX_SERIES: usize = 10_000;
 /// A new level is not taken for normal sooner, however long the windows are.

@@ -23,6 +23,11 @@ const NORMAL: f64 = 1.2533;
 const DRIFT_WEIGHT: f64 = 1.0 / 14.0;
 /// Learning takes residuals of at most this many deviations.
 const CLIP: f64 = 3.0;
+/// The deviation of a series that rests near 0 is at least this share of what it usually amounts to when it does not.
+const REST_FLOOR: f64 = 0.1;
+/// How fast that amount is learned, and below which share of it a value is rest.
+const ACTIVE_PACE: f64 = 0.02;
+const REST: f64 = 0.01;
 
 /// What a level is measured against.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -55,6 +60,9 @@ pub struct Model {
     drift_spread: f64,
     usual_count: f64,
     magnitude: f64,
+    /// The mean absolute value of windows in which the series is not at rest, and how many those were.
+    active: f64,
+    active_seen: u32,
     low: f64,
     high: f64,
     whole: bool,
@@ -99,6 +107,8 @@ impl Model {
             drift_spread: 0.0,
             usual_count: 0.0,
             magnitude: 0.0,
+            active: 0.0,
+            active_seen: 0,
             low: 0.0,
             high: 0.0,
             whole: true,
@@ -137,7 +147,7 @@ impl Model {
         let residual = value - expected;
         let range = self.high - self.low;
         let habit = Habit { level: expected, magnitude: self.magnitude, range, whole: self.whole, count };
-        let floor = noise_floor(kind, &habit, moment.step);
+        let floor = noise_floor(kind, &habit, moment.step).max(self.rest_floor(kind, expected));
         let thin = match kind {
             Kind::Quantile | Kind::SpanDuration => sqrt(self.usual_count / count.max(1.0)).clamp(1.0, 4.0),
             _ => 1.0,
@@ -164,6 +174,26 @@ impl Model {
         self.levels[0].ready = true;
         (self.recent, self.low, self.high) = (value, value, value);
         (self.usual_count, self.magnitude) = (count, value.abs());
+    }
+
+    /// The least deviation of a series that is near 0 for hours and then is not: spread, range and level have faded by then, and
+    /// anything would be infinitely odd. Kinds that count have a floor of their own.
+    fn rest_floor(&self, kind: Kind, expected: f64) -> f64 {
+        match kind {
+            Kind::Gauge | Kind::Quantile | Kind::SpanDuration => REST_FLOOR * (self.active - expected.abs()).max(0.0),
+            _ => 0.0,
+        }
+    }
+
+    fn learn_active(&mut self, value: f64) {
+        let size = value.abs();
+        if size <= REST * self.active {
+            return;
+        }
+        self.active_seen = self.active_seen.saturating_add(1);
+        // One wild value must not blind the series for ever.
+        let size = if self.active_seen > 10 { size.min(3.0 * self.active) } else { size };
+        self.active += ACTIVE_PACE.max(1.0 / f64::from(self.active_seen)) * (size - self.active);
     }
 
     fn offset(&self, season: Season, moment: Moment) -> f64 {
@@ -276,6 +306,7 @@ impl Model {
         self.recent += FAST_PACE * (value - self.recent);
         self.usual_count += pace * (count - self.usual_count);
         self.magnitude += pace * (value.abs() - self.magnitude);
+        self.learn_active(value);
         self.whole &= value == value.trunc();
         // The range fades, so that one wild value does not blind the series for ever.
         let fade = 0.1 * slow_pace;

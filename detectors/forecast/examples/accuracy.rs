@@ -1,13 +1,18 @@
 //! Measures the detector on generated cases: `cargo run --release -p foreshock-forecast --example accuracy -- SEED CASES`.
 //!
-//! With a folder as third argument the cases are written there as CSV instead, together with a configuration, for
-//! `foreshock backtest csv --data FOLDER/cases --config FOLDER/forecast.yaml`: the same cases through the whole engine.
+//! `--json` prints the figures as JSON. With `--write FOLDER` the cases are written there as CSV instead, together with a configuration, for
+//! `foreshock backtest csv --data FOLDER/cases --config FOLDER/forecast.yaml --json REPORT`: the same cases through the whole engine. `--told
+//! REPORT` then measures what came out of that.
 
 #[path = "../tests/cases/mod.rs"]
 mod cases;
 
-use cases::{BREACHING, HARMLESS, case, measure::figures};
+use cases::{
+    BREACHING, Case, HARMLESS, Kind, case,
+    measure::{Word, figures, judge, play},
+};
 use foreshock_detector::testkit::FIRST_START_NS;
+use serde_json::{Value, json};
 use std::{
     fmt::Write as _,
     fs,
@@ -15,7 +20,7 @@ use std::{
     path::Path,
 };
 
-/// The metric is `level`, its limit 1. One window in a row is enough to be told, as the detector confirms for itself.
+/// The metric is `level`, its limit 1.
 const CONFIG: &str = "\
 receivers: { otlp: { protocols: { grpc: { endpoint: '127.0.0.1:0' } } } }
 exporters: { debug: {} }
@@ -27,19 +32,63 @@ service:
 ";
 
 fn main() -> io::Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |index: usize, usual: u64| arguments.get(index).and_then(|text| text.parse().ok()).unwrap_or(usual);
-    let (seed, each) = (number(0, 1), number(1, 20));
-    if let Some(folder) = arguments.get(2) {
-        return write(Path::new(folder), seed, each);
+    let (mut numbers, mut folder, mut report, mut as_json) = (Vec::new(), None, None, false);
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--json" => as_json = true,
+            "--write" => folder = words.next(),
+            "--told" => report = words.next(),
+            number => numbers.push(number.parse::<u64>().map_err(|error| io::Error::other(format!("{number}: {error}")))?),
+        }
     }
-    let mut out = io::stdout().lock();
-    writeln!(out, "seed {seed}, {each} cases of each kind\nkind               warned  false/day")?;
+    let (seed, each) = (numbers.first().copied().unwrap_or(1), numbers.get(1).copied().unwrap_or(20));
+    if let Some(folder) = folder {
+        return write(Path::new(&folder), seed, each);
+    }
+    let told: Option<Value> = report.map(|path| Ok::<_, io::Error>(serde_json::from_str(&fs::read_to_string(path)?)?)).transpose()?;
+    let mut kinds = serde_json::Map::new();
     let mut lines = String::new();
-    let sum = figures(seed, each, &mut |kind, warned, wrong| {
-        let _ = writeln!(lines, "{:<18} {warned:>6.3} {wrong:>10.4}", format!("{kind:?}"));
-    });
-    writeln!(out, "{lines}{sum}")
+    let sum = figures(
+        seed,
+        each,
+        &mut |kind, number, case| match &told {
+            Some(report) => judge(case, &words_of(report, kind, number, case)),
+            None => play(case),
+        },
+        &mut |kind, warned, wrong| {
+            let name = format!("{kind:?}");
+            let _ = writeln!(lines, "{name:<18} {warned:>6.3} {wrong:>10.4}");
+            kinds.insert(name, json!({ "warned": warned, "false_per_day": wrong }));
+        },
+    );
+    let mut out = io::stdout().lock();
+    if as_json {
+        let sum = json!({
+            "recall": sum.recall, "lead": sum.lead, "precision": sum.precision, "precision_breaching": sum.precision_breaching,
+            "false_per_day": sum.false_per_day, "coverage": sum.coverage, "first_error": sum.first_error, "kinds": kinds,
+        });
+        return writeln!(out, "{sum}");
+    }
+    writeln!(out, "seed {seed}, {each} cases of each kind\nkind               warned  false/day\n{lines}{sum}")
+}
+
+/// What a backtest's report says was told of a case, row by row.
+fn words_of(report: &Value, kind: Kind, number: u64, case: &Case) -> Vec<Word> {
+    let mut said = vec![None; case.values.len()];
+    let told = &report["first"]["predictions_told"][format!("{kind:?}/{number}.csv")];
+    for one in told.as_array().into_iter().flatten() {
+        let since = |key: &str| one[key].as_u64().map(|at| (at as f64 - FIRST_START_NS as f64) / 1e9);
+        let (Some(raised), Some(reaches)) = (since("raised"), since("reaches")) else { continue };
+        let (Some(earliest), Some(latest)) = (since("earliest"), since("latest")) else { continue };
+        // A row is known when its window ends.
+        let row = |seconds: f64| ((seconds / case.step).ceil() as usize).saturating_sub(1);
+        let end = since("cleared").map_or(said.len(), row).min(said.len());
+        for word in said.get_mut(row(raised)..end).unwrap_or_default() {
+            *word = Some((earliest, reaches, latest));
+        }
+    }
+    said
 }
 
 fn write(folder: &Path, seed: u64, each: u64) -> io::Result<()> {

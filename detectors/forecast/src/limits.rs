@@ -6,7 +6,8 @@
 //!    processors: being busy is no exhaustion;
 //! 3. gauges whose capacity is a series of the same service: `X.usage`, `X.used` or `X.count` beside `X.limit`, `X.max`, `X.capacity`
 //!    or `X.size`, with no attribute that contradicts, in the state `used` where there are states, and only where no `X.utilization`
-//!    says the same. So `system.filesystem.usage`, `jvm.memory.used`, `db.client.connection.count` and the like.
+//!    says the same. So `system.filesystem.usage`, `jvm.memory.used`, `db.client.connection.count` and the like;
+//! 4. the memory of a process beside the limit of its container.
 
 use crate::config::Config;
 use foreshock_detector::{Kind, Series, Window};
@@ -15,6 +16,12 @@ use std::collections::BTreeMap;
 const SHARES: [&str; 4] = ["utilization", "ratio", "saturation", "fraction"];
 const USED: [&str; 3] = [".usage", ".used", ".count"];
 const CAPACITIES: [&str; 4] = [".limit", ".max", ".capacity", ".size"];
+/// What ends where something around it ends.
+const WITHIN: [(&str, &str); 3] = [
+    ("process.memory.usage", "k8s.container.memory.limit"),
+    ("process.memory.usage", "container.memory.limit"),
+    ("process.memory.usage", "k8s.pod.memory.limit"),
+];
 /// Names of things that are emptied and filled again, where a high mark of the past is no measure.
 const STORES: [&str; 3] = ["filesystem", "disk", "volume"];
 
@@ -98,18 +105,23 @@ impl Limits {
             if !config.known_limits || series.kind != Kind::Gauge {
                 return None;
             }
-            whole(series).map(|limit| Source::Fixed(Limit { from: 0.0, limit })).or_else(|| {
+            let agrees = |id: &&u32| {
+                let capacity = &self.known[*id];
+                capacity.attributes.iter().all(|(key, value)| series.attribute(key) == Some(value))
+            };
+            let own = whole(series).map(|limit| Source::Fixed(Limit { from: 0.0, limit })).or_else(|| {
                 let stem = USED.iter().find_map(|ending| series.name.strip_suffix(ending))?;
                 let is_idle = series.attributes.iter().any(|(key, value)| key.ends_with(".state") && value != "used");
                 if is_idle || by_name.contains_key(&*format!("{stem}.utilization")) {
                     return None;
                 }
                 let named = CAPACITIES.iter().filter_map(|ending| by_name.get(&*format!("{stem}{ending}")));
-                let agrees = |id: &&u32| {
-                    let capacity = &self.known[*id];
-                    capacity.attributes.iter().all(|(key, value)| series.attribute(key) == Some(value))
-                };
                 named.flatten().find(agrees).map(|id| Source::Capacity(*id))
+            });
+            own.or_else(|| {
+                let around = WITHIN.iter().filter(|(name, _)| *name == series.name);
+                let around = around.filter_map(|(_, limit)| by_name.get(limit));
+                around.flatten().find(agrees).map(|id| Source::Capacity(*id))
             })
         };
         self.sources = self.known.iter().filter_map(|(id, series)| Some((*id, source(series)?))).collect();
@@ -161,13 +173,15 @@ mod tests {
             series(11, "db.client.connection.count", "{connection}", &[("db.client.connection.state", "idle")]),
             series(12, "db.client.connection.max", "{connection}", &[]),
             series(13, "disk.free", "By", &[]),
+            series(14, "process.memory.usage", "By", &[]),
+            series(15, "container.memory.limit", "By", &[]),
         ];
-        let (ids, values) = (vec![2, 7, 12], vec![4e9, 1e12, 20.0]);
+        let (ids, values) = (vec![2, 7, 12, 15], vec![4e9, 1e12, 20.0, 5e8]);
         let window = Window {
             opened,
             minima: values.clone(),
             maxima: values.clone(),
-            counts: vec![1; 3],
+            counts: vec![1; 4],
             ids,
             values,
             ..Window::default()
@@ -186,11 +200,26 @@ mod tests {
         };
         let mut limits = Limits::new(100);
         limits.follow(&window, &config);
-        let of: Vec<Option<f64>> = (1..14).map(|id| limits.of(id).map(|limit| limit.limit)).collect();
+        let of: Vec<Option<f64>> = (1..15).map(|id| limits.of(id).map(|limit| limit.limit)).collect();
         let some = Some;
         assert_eq!(
             of,
-            [some(4e9), None, None, some(1.0), None, None, None, None, some(500.0), some(20.0), None, None, some(0.0)]
+            [
+                some(4e9),
+                None,
+                None,
+                some(1.0),
+                None,
+                None,
+                None,
+                None,
+                some(500.0),
+                some(20.0),
+                None,
+                None,
+                some(0.0),
+                some(5e8)
+            ]
         );
         assert_eq!(limits.of(13).map(|limit| limit.share(2.0)), Some(0.75));
         limits.follow(&Window { closed: vec![2], ..Window::default() }, &config);

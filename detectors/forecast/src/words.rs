@@ -1,7 +1,10 @@
 //! Owns what a finding says.
 
 use crate::trend::Outlook;
-use foreshock_detector::{Finding, Forecast, Series, Severity};
+use foreshock_detector::{
+    Finding, Forecast, Series, Severity,
+    words::{label, number, short},
+};
 
 /// A limit this near, in seconds, is harm about to be done.
 const SOON: f64 = 3_600.0;
@@ -23,9 +26,11 @@ pub(crate) fn finding(series: &Series, value: f64, limit: f64, outlook: Outlook,
         earliest_ns: at(outlook.earliest).min(reaches_ns),
         latest_ns: at(outlook.latest).max(reaches_ns),
     };
-    let name = &series.name[..series.name.floor_char_boundary(120)];
     let summary = format!(
-        "{name} is on its way to its limit of {limit}: in about {}, 80 % sure of {} to {}",
+        "{} is at {} and on its way to its limit of {}: in about {}, 80 % sure of {} to {}",
+        label(series),
+        amount(value, limit, &series.unit),
+        amount(limit, limit, &series.unit),
         span(outlook.reaches),
         span(outlook.earliest),
         span(outlook.latest),
@@ -42,6 +47,19 @@ pub(crate) fn finding(series: &Series, value: f64, limit: f64, outlook: Outlook,
         forecast: Some(forecast),
         summary: summary[..summary.floor_char_boundary(512)].to_owned(),
         evidence: vec![("rising for".to_owned(), span(outlook.looked_at))],
+    }
+}
+
+/// A value in words: shares of a whole in percent, bytes in a unit that fits.
+fn amount(value: f64, limit: f64, unit: &str) -> String {
+    match unit {
+        "1" if (0.0..=1.0).contains(&limit) => format!("{} %", short(100.0 * value)),
+        "By" => {
+            let units = [("GiB", 1_073_741_824.0), ("MiB", 1_048_576.0), ("KiB", 1_024.0)];
+            let fitting = units.into_iter().find(|(_, size)| value.abs() >= *size);
+            fitting.map_or_else(|| number(value, unit), |(name, size)| number(value / size, name))
+        }
+        _ => number(value, unit),
     }
 }
 

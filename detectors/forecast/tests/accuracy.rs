@@ -2,14 +2,17 @@
 
 mod cases;
 
-use cases::{Kind, measure::figures};
+use cases::{
+    Kind,
+    measure::{figures, play},
+};
 
 /// Holds the detector to a floor under the figures of its documentation, on fewer cases than those were measured on: enough to notice
 /// a broken gate, too few to notice a nuance.
 #[test]
 fn it_warns_of_what_comes_and_not_of_what_does_not() {
     let mut worst = (Kind::Flat, 0.0);
-    let sum = figures(3, 3, &mut |kind, _, wrong| {
+    let sum = figures(3, 3, &mut |_, _, case| play(case), &mut |kind, _, wrong| {
         if wrong > worst.1 {
             worst = (kind, wrong);
         }

@@ -11,7 +11,7 @@
 //!
 //! Warm-up: `min_windows` windows of the service.
 //!
-//! Scores: the surprise of the service's window for the guiltiest series, and less for others in proportion. A
+//! Scores: the surprise of the service's window, of those before and with them, for the guiltiest series, and less for others in proportion. A
 //! window of a service is one look, where a host that corrects for the number of series expects one look for each; the score
 //! is therefore stated as one of as many looks, that is `log10` of the number of series higher.
 //!
@@ -50,11 +50,13 @@ use serde::{Deserialize, Serialize};
 use service::Service;
 
 /// Layout of the saved state.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// Series that a finding names at most.
 const MOST_GUILTY: usize = 10;
 /// The share of the guiltiest series' oddness from which another is guilty too.
 const GUILTY_SHARE: f64 = 0.3;
+/// Series of which a window must tell; of fewer nothing is odd together.
+const FEWEST: usize = 3;
 const DAY_NS: u64 = 86_400_000_000_000;
 
 /// The joint model of one service.
@@ -127,10 +129,11 @@ impl Detector for Joint {
         let threshold = service.threshold(self.config.threshold);
         let is_odd = service.step(oddness, self.config.threshold, window.start_ns, self.windows_a_day, is_ready);
         let age = service.age;
-        if !is_ready {
+        if !is_ready || window.len() < FEWEST {
             return Ok(verdict);
         }
-        let score = (service::surprise(oddness) + log10(window.len() as f64)).min(16.0);
+        let one_of_many = log10(window.len() as f64);
+        let score = (service::surprise(service.lasting_oddness()) + one_of_many).min(16.0);
         let mut guilty: Vec<(u32, &Series, &Metric)> = Vec::new();
         for (id, series, metric) in metrics.iter_mut() {
             if window.ids.binary_search(&id).is_ok() {
@@ -147,8 +150,18 @@ impl Detector for Joint {
         if is_odd {
             let is_guilty = |metric: &Metric| metric.guilt >= GUILTY_SHARE * most && metric.guilt > 0.0;
             guilty.retain(|(_, _, metric)| is_guilty(metric));
+            // One alarm is told of one series for as long as that is guilty, though another may be guiltier for a while.
+            let speaker = guilty.iter().position(|(_, _, metric)| metric.speaks && age > 0).unwrap_or(0);
+            if speaker < guilty.len() {
+                guilty[..=speaker].rotate_right(1);
+            }
+            let speaks = guilty.first().map(|(id, _, _)| *id);
             guilty.truncate(MOST_GUILTY);
-            verdict.findings.extend(words::finding(&guilty, window.len(), oddness, threshold, age, score));
+            let said = score.max(service::surprise(oddness) + one_of_many).min(16.0);
+            verdict.findings.extend(words::finding(&guilty, window.len(), oddness, threshold, age, said));
+            for (id, _, metric) in metrics.iter_mut() {
+                metric.speaks = Some(id) == speaks;
+            }
         }
         Ok(verdict)
     }

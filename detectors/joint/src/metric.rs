@@ -89,6 +89,8 @@ pub(crate) struct Metric {
     habit: f64,
     /// How odd it was of late.
     pub(crate) guilt: f64,
+    /// Whether the alarm that holds is told of it.
+    pub(crate) speaks: bool,
     /// What the last window missed most, by how much, and what was expected within which reach.
     pub(crate) by: By,
     pub(crate) expected: f64,
@@ -117,6 +119,7 @@ impl Metric {
             scales: [0.0; 4],
             habit: 0.0,
             guilt: 0.0,
+            speaks: false,
             by: By::Recent,
             expected: 0.0,
             reach: 0.0,

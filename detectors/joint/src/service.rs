@@ -59,6 +59,11 @@ impl Service {
         self.recent + 0.5 * self.lasting
     }
 
+    /// The same as a multiple of the habitual oddness.
+    pub(crate) fn lasting_oddness(&self) -> f64 {
+        (self.severity() + 1.0) / (self.habit + 1.0)
+    }
+
     /// The oddness from which there is an alarm: the user's threshold, or what the service reaches on most days where that is
     /// more (at most twice the threshold), raised for a day after each alarm.
     pub(crate) fn threshold(&self, least: f64) -> f64 {
@@ -114,7 +119,7 @@ impl Service {
 
 /// Surprise of one window of a whole service by its oddness relative to the threshold of 6.5; see the crate's documentation.
 pub(crate) fn surprise(oddness: f64) -> f64 {
-    (4.0 + 3.0 * log10(oddness.max(0.1) / 6.5)).clamp(0.0, 10.0)
+    (4.0 + 3.0 * log10(oddness.max(0.1) / 6.5)).clamp(0.0, 14.0)
 }
 
 #[cfg(test)]

@@ -29,9 +29,11 @@ foreshock_detector::settings! {
         pub form: Form = Form::Light;
         /// Mean vote of the members from which a series is odd. 0.38 is balanced, 0.46 to 0.5 quiet.
         pub threshold: f64 = 0.46, in 0.1..=2.0;
-        /// Windows of a series that are only learned.
+        /// Rows of a series that are only learned: windows, or as many as are gathered into one.
         pub warmup_windows: u32 = 250, in 120..=4_000;
-        /// Windows after which learning is repeated for the last time, each time for courses twice as long. The longest
+        /// Shorter windows are gathered into rows of so many seconds, each the mean of its windows.
+        pub row_seconds: u32 = 300, in 0..=86_400;
+        /// Rows after which learning is repeated for the last time, each time for courses twice as long. The longest
         /// course is about a thirteenth of them.
         pub full_windows: u32 = 750, in 120..=4_000;
         /// Series followed for each service; further ones get no score. Mind the detector's memory limit.

@@ -8,9 +8,12 @@
 //! is the vote; an alarm begins where somebody speaks and the vote reaches the threshold. Nothing looks ahead: the range of
 //! values is that of the warm-up, and widens when a value leaves it.
 //!
+//! Windows shorter than a row (five minutes) are gathered, and a row is their mean: courses of an hour and the hours of a day are what
+//! can be novel, and what happens within minutes is for other detectors.
+//!
 //! A finding says between which values the newest one lay after the most similar courses.
 //!
-//! Warm-up: no scores for `warmup_windows`. Learning is then repeated at twice the length until `full_windows`. That takes about
+//! Warm-up: no scores for `warmup_windows` rows. Learning is then repeated at twice the length until `full_windows`. That takes about
 //! 1 ms natively, so at most four series learn in one window; others wait.
 //!
 //! # Measured
@@ -54,10 +57,10 @@ mod words;
 
 pub use config::{Config, Form};
 use foreshock_detector::{About, Fault, Judgement, Kind, PerSeries, Row, Series, SeriesJudge, Setup, Window};
-use series::Model;
+use series::{Model, Moment};
 
 /// Layout of the saved state.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// Series trained in one window; others wait, so that no window takes long.
 const TRAINED_AT_ONCE: usize = 4;
 
@@ -113,7 +116,9 @@ impl SeriesJudge for Voters {
             model.train(&self.config);
             self.trained += 1;
         }
-        let opinion = model.observe(&self.config, window.start_ns, row.value)?;
+        let row_ns = u64::from(self.config.row_seconds) * 1_000_000_000;
+        let moment = Moment { start_ns: window.start_ns, end_ns: window.end_ns, row_ns };
+        let opinion = model.observe(&self.config, moment, row.value)?;
         let finding = opinion.is_odd.then(|| words::finding(series, &row, &opinion, self.config.threshold));
         Some(Judgement { score: words::surprise(opinion.vote), finding })
     }

@@ -25,6 +25,26 @@ pub struct Model {
     next_training: u32,
     live: Option<Box<Live>>,
     season: Season,
+    /// The row that windows are gathered into, where windows are shorter than rows.
+    gathering: Gathering,
+    /// What was thought of the last whole row.
+    opinion: Option<Opinion>,
+}
+
+/// Windows of one row so far.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+struct Gathering {
+    row: u64,
+    sum: f64,
+    windows: u32,
+}
+
+/// When a window is, and how long rows are at least, in nanoseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) start_ns: u64,
+    pub(crate) end_ns: u64,
+    pub(crate) row_ns: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -74,7 +94,7 @@ impl Held {
 }
 
 /// What the model thinks of one row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Opinion {
     /// The vote: the mean of what the members said of late, plus the seasonal voter's share. 0 where nobody speaks and no
     /// alarm holds.
@@ -97,7 +117,7 @@ pub(crate) struct Opinion {
 
 impl Model {
     pub(crate) fn new(config: &Config) -> Self {
-        Self { rows: Some(Vec::new()), next_training: config.warmup(), live: None, season: Season::default() }
+        Self { rows: Some(Vec::new()), next_training: config.warmup(), live: None, season: Season::default(), gathering: Gathering::default(), opinion: None }
     }
 
     /// Whether enough rows were seen to train with, for the first time or on a larger scale.
@@ -124,9 +144,35 @@ impl Model {
         }
     }
 
-    /// Takes a row and judges it. `None` while warming up.
-    pub(crate) fn observe(&mut self, config: &Config, start_ns: u64, value: f64) -> Option<Opinion> {
+    /// Takes a window; judges it where it ends a row, and else says what was thought of the row before. `None` while warming up.
+    pub(crate) fn observe(&mut self, config: &Config, moment: Moment, value: f64) -> Option<Opinion> {
+        let Moment { start_ns, end_ns, row_ns } = moment;
         let value = value.clamp(-1e150, 1e150);
+        if end_ns.saturating_sub(start_ns) >= row_ns {
+            return self.take(config, start_ns, value);
+        }
+        let row = start_ns / row_ns;
+        if row != self.gathering.row {
+            self.end_row(config, row_ns);
+        }
+        let Gathering { sum, windows, .. } = self.gathering;
+        self.gathering = Gathering { row, sum: sum + value, windows: windows.saturating_add(1) };
+        if end_ns / row_ns > row {
+            self.end_row(config, row_ns);
+        }
+        self.opinion.clone()
+    }
+
+    /// Judges what was gathered, if anything was.
+    fn end_row(&mut self, config: &Config, row_ns: u64) {
+        let Gathering { row, sum, windows } = std::mem::take(&mut self.gathering);
+        if windows > 0 {
+            self.opinion = self.take(config, row.saturating_mul(row_ns), sum / f64::from(windows));
+        }
+    }
+
+    /// Takes a row and judges it.
+    fn take(&mut self, config: &Config, start_ns: u64, value: f64) -> Option<Opinion> {
         let hour = self.season.step(start_ns as f64 / 1e9, value);
         if let Some(rows) = &mut self.rows {
             if rows.len() as u32 >= config.full() {
@@ -142,6 +188,8 @@ impl Model {
     pub(crate) fn is_sane(&self, config: &Config) -> bool {
         let rows = self.rows.as_ref();
         self.season.is_sane()
+            && self.gathering.sum.is_finite()
+            && self.opinion.as_ref().is_none_or(|opinion| opinion.vote.is_finite())
             && rows.is_none_or(|rows| rows.len() as u32 <= config.full() && rows.iter().all(|row| row.is_finite()))
             && (rows.is_some() || self.live.is_some())
             && (config.warmup()..=config.full()).contains(&self.next_training)

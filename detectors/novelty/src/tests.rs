@@ -88,6 +88,35 @@ fn new_courses_are_found() {
     }
 }
 
+/// Short windows must tell the same as long ones: ten windows of half a minute are one row, judged when its last window ends and told
+/// until the next one, also where windows are missing.
+#[test]
+fn short_windows_are_gathered_into_rows() {
+    let config = r#"{"warmup_windows":120,"full_windows":120}"#;
+    let setup = |step_ns| Setup { service: "test".into(), resource_attributes: vec![], config: config.into(), seed: 1, step_ns };
+    let mut long = Driver::<Novelty>::open_with(setup(STEP_NS)).expect("opens");
+    let mut short = Driver::<Novelty>::open_with(setup(STEP_NS / 10)).expect("opens");
+    let ids = [long.series("load", Kind::Gauge, &[]), short.series("load", Kind::Gauge, &[])];
+    let mut noise = Noise::new(4);
+    for row in 0..300 {
+        let value = if row == 250 { 900.0 } else { wave(row, &mut noise) };
+        let expected = long.observe(&[(ids[0], value)]).expect("right");
+        let mut last = None;
+        for part in 0..10 {
+            if part == 3 && row % 5 == 0 {
+                short.skip(1);
+                continue;
+            }
+            last = Some(short.observe(&[(ids[1], value)]).expect("right"));
+        }
+        let last = last.expect("nine windows or ten");
+        // The mean of equal values is that value but for rounding.
+        let near = (last.scores[0] - expected.scores[0]).abs() < 1e-6;
+        assert!(near || (last.scores[0].is_nan() && expected.scores[0].is_nan()), "{row}: {last:?} {expected:?}");
+        assert_eq!(last.findings.len(), expected.findings.len(), "{row}");
+    }
+}
+
 /// Many series that are due at once must not make one window slow: they learn in turns, and all in the end.
 #[test]
 fn series_learn_in_turns() {

@@ -11,7 +11,6 @@
 
 mod nab;
 mod servers;
-mod vus;
 
 use anyhow::{Context, Result, bail};
 use foreshock_detector::{Detector, Setup, Verdict, Window};

@@ -1,26 +1,23 @@
-//! Owns the measures on recorded servers with labelled rows: VUS-PR, and alarm episodes at the detector's own alarms.
+//! Owns the measures on recorded servers with labelled rows: VUS-PR, and episodes of the detector's own alarms.
 
-use crate::{open, read, vus};
+use crate::{open, read};
 use anyhow::{Context, Result, bail};
 use foreshock_detector::{Kind, Series, Window};
+use foreshock_scoring::{Rows, Track, overlap::Overlap, vus};
 use std::{
     fmt::Write,
     fs,
     path::{Path, PathBuf},
 };
 
-/// A row of a label or a value is taken for a Monday's midnight in the past.
+/// The first row is taken for a Monday's midnight in the past.
 const START_NS: u64 = 1_767_571_200_000_000_000;
-/// The share of an episode's rows that must be labelled for it to be no false alarm.
-const TRUE_SHARE: f64 = 0.2;
 
 /// Runs the detector over all servers of a folder, one model each, first through `train/`, then `test/`, and tells what it reached
-/// on the latter. `step` is in seconds, `widest` the widest buffer of the VUS in rows.
+/// on the latter. `step` is in seconds.
 pub(crate) fn measure(detector: &str, folder: &Path, step: u64, config: &str) -> Result<String> {
-    let widest = if step <= 60 { 100 } else { 20 };
     let mut report = String::new();
-    let (mut volumes, mut days) = (Vec::new(), 0.0);
-    let (mut hits, mut labelled, mut right, mut wrong) = (0, 0, 0, 0);
+    let (mut volumes, mut tracks) = (Vec::new(), Vec::new());
     for path in files(&folder.join("test"))? {
         let name = path.file_name().and_then(|name| name.to_str()).context("a file has a name")?.to_owned();
         let stem = name.split('.').next().unwrap_or_default();
@@ -29,36 +26,40 @@ pub(crate) fn measure(detector: &str, folder: &Path, step: u64, config: &str) ->
         if test.len() != labels.len() {
             bail!("{name} has {} rows and {} labels", test.len(), labels.len());
         }
-        let (scores, alarms) = run(detector, config, step, &train, &test)?;
-        let volume = vus::vus_pr(&scores, &labels, widest);
-        let truth = vus::segments(&labels);
-        let found = truth.iter().filter(|(first, last)| alarms[*first..=*last].contains(&true)).count();
-        let is_right = |episode: &&(usize, usize)| {
-            let rows = &labels[episode.0..=episode.1];
-            rows.iter().filter(|label| **label).count() as f64 >= TRUE_SHARE * rows.len() as f64
-        };
-        let episodes = vus::segments(&alarms);
-        let good = episodes.iter().filter(is_right).count();
-        let bad = episodes.len() - good;
-        writeln!(
-            report,
-            "VUS-PR {volume:.3}, {found}/{} found, {bad} of {} episodes false: {stem}",
-            truth.len(),
-            episodes.len()
-        )?;
-        (hits, labelled, right, wrong) = (hits + found, labelled + truth.len(), right + good, wrong + bad);
-        days += test.len() as f64 * step as f64 / 86_400.0;
+        let mut track = run(detector, config, step, &train, &test)?;
+        track.labels = runs(&labels);
+        let volume = vus::vus_pr(&track, vus::Buffers::for_step(step as f64)).unwrap_or(0.0);
+        tell(&mut report, &format!("{stem}: VUS-PR {volume:.3}"), &[&track])?;
         volumes.push(volume);
+        tracks.push(track);
     }
+    let mean = |of: &[f64]| of.iter().sum::<f64>() / of.len().max(1) as f64;
+    tell(&mut report, &format!("mean VUS-PR {:.3}", mean(&volumes)), &tracks.iter().collect::<Vec<_>>())?;
+    for (title, odd) in [("half 1", 0), ("half 2", 1)] {
+        let volumes: Vec<f64> = volumes.iter().skip(odd).step_by(2).copied().collect();
+        let half: Vec<&Track> = tracks.iter().skip(odd).step_by(2).collect();
+        if !half.is_empty() {
+            tell(&mut report, &format!("{title}: mean VUS-PR {:.3}", mean(&volumes)), &half)?;
+        }
+    }
+    Ok(report)
+}
+
+fn tell(report: &mut String, title: &str, tracks: &[&Track]) -> Result<()> {
+    let sum = Overlap::of(tracks.iter().copied());
+    let share = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
     writeln!(
         report,
-        "mean VUS-PR {:.3}, event recall {:.2}, precision {:.2}, false alarms a service-day {:.3}",
-        volumes.iter().sum::<f64>() / volumes.len().max(1) as f64,
-        hits as f64 / labelled as f64,
-        right as f64 / (right + wrong).max(1) as f64,
-        wrong as f64 / days,
+        "{title}, {}/{} found ({}), {} of {} episodes right ({}), false alarms a service-day {}",
+        sum.found,
+        sum.events,
+        share(sum.recall),
+        sum.right,
+        sum.episodes,
+        share(sum.precision),
+        share(sum.false_per_day),
     )?;
-    Ok(report)
+    Ok(())
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -79,16 +80,23 @@ fn labels(folder: &Path, stem: &str) -> Result<Vec<bool>> {
     Ok(read(path)?.lines().map(|line| line.trim() == "1").collect())
 }
 
-/// The severity of each row of `test`, and whether a finding held there.
-fn run(
-    detector: &str,
-    config: &str,
-    step: u64,
-    train: &[Vec<f64>],
-    test: &[Vec<f64>],
-) -> Result<(Vec<f64>, Vec<bool>)> {
+fn runs(labels: &[bool]) -> Vec<Rows> {
+    labels
+        .chunk_by(|a, b| a == b)
+        .scan(0, |at, run| {
+            let first = *at;
+            *at += run.len();
+            Some((run[0], Rows { first, last: *at - 1 }))
+        })
+        .filter_map(|(is_labelled, rows)| is_labelled.then_some(rows))
+        .collect()
+}
+
+/// The severity of each row of `test`, and an alarm wherever a finding holds.
+fn run(detector: &str, config: &str, step: u64, train: &[Vec<f64>], test: &[Vec<f64>]) -> Result<Track> {
     let mut judge = open(detector, config, step)?;
-    let (mut scores, mut alarms) = (Vec::new(), Vec::new());
+    let mut track = Track::default();
+    let mut is_odd = Vec::new();
     for (row, values) in train.iter().chain(test).enumerate() {
         let start_ns = START_NS + row as u64 * step * 1_000_000_000;
         let ids: Vec<u32> = (0..values.len() as u32).collect();
@@ -112,9 +120,11 @@ fn run(
         };
         let verdict = judge.observe(&window)?;
         if row >= train.len() {
-            scores.push(judge.severity(&verdict));
-            alarms.push(!verdict.findings.is_empty());
+            track.times.push(start_ns);
+            track.scores.push(judge.severity(&verdict));
+            is_odd.push(!verdict.findings.is_empty());
         }
     }
-    Ok((scores, alarms))
+    track.alarms = runs(&is_odd);
+    Ok(track)
 }

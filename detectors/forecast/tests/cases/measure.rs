@@ -31,8 +31,16 @@ pub(crate) struct Outcome {
     pub(crate) days: f64,
 }
 
+/// What was said at a row of when the limit is reached: earliest, likely and latest, in seconds since the first row.
+pub(crate) type Word = Option<(f64, f64, f64)>;
+
 /// Plays a case through the detector as it is shipped.
 pub(crate) fn play(case: &Case) -> Outcome {
+    judge(case, &hear(case))
+}
+
+/// What the detector says at each row of a case.
+pub(crate) fn hear(case: &Case) -> Vec<Word> {
     let setup = Setup {
         service: "test".to_owned(),
         resource_attributes: Vec::new(),
@@ -42,8 +50,7 @@ pub(crate) fn play(case: &Case) -> Outcome {
     };
     let mut driver = Driver::<Forecast>::open_with(setup).expect("the configuration is right");
     let id = driver.series("level", SeriesKind::Gauge, &[]);
-    let mut outcome = Outcome { days: case.values.len() as f64 * case.step / DAY, ..Outcome::default() };
-    let mut said: Vec<Option<(f64, f64, f64)>> = Vec::new();
+    let mut said: Vec<Word> = Vec::new();
     for value in &case.values {
         let window = driver.window(&[(id, *value)]);
         let verdict = driver.feed(&window).expect("the verdict keeps the contract");
@@ -51,6 +58,12 @@ pub(crate) fn play(case: &Case) -> Outcome {
         let forecast = verdict.findings.first().and_then(|finding| finding.forecast);
         said.push(forecast.map(|f| (since(f.earliest_ns), since(f.reaches_ns), since(f.latest_ns))));
     }
+    said
+}
+
+/// Sets what was said beside what came.
+pub(crate) fn judge(case: &Case, said: &[Word]) -> Outcome {
+    let mut outcome = Outcome { days: case.values.len() as f64 * case.step / DAY, ..Outcome::default() };
     for (row, word) in said.iter().enumerate() {
         match (word, outcome.warnings.last_mut()) {
             (Some(_), Some(warning)) if warning.last + 1 == row => warning.last = row,
@@ -107,14 +120,20 @@ pub(crate) struct Figures {
     pub(crate) first_error: f64,
 }
 
-/// Plays `each` cases of every kind. `told` hears the kind, the share of cases warned of, and false warnings a day.
-pub(crate) fn figures(seed: u64, each: u64, told: &mut dyn FnMut(Kind, f64, f64)) -> Figures {
+/// Plays `each` cases of every kind. `told` hears the kind, the share of cases warned of, and false warnings a day. `outcome` gives what
+/// became of a case by its kind, its number and itself.
+pub(crate) fn figures(
+    seed: u64,
+    each: u64,
+    outcome: &mut dyn FnMut(Kind, u64, &Case) -> Outcome,
+    told: &mut dyn FnMut(Kind, f64, f64),
+) -> Figures {
     let (mut leads, mut errors, mut covered) = (Vec::new(), Vec::new(), Vec::new());
     let (mut right, mut wrong, mut wrong_breaching, mut days, mut breaches) = (0, 0, 0, 0.0, 0);
     for kind in BREACHING.into_iter().chain(HARMLESS) {
         let (mut warned, mut its_wrong, mut its_days) = (0, 0, 0.0);
         for number in 0..each {
-            let outcome = play(&case(kind, seed.wrapping_mul(10_007).wrapping_add(number)));
+            let outcome = outcome(kind, number, &case(kind, seed.wrapping_mul(10_007).wrapping_add(number)));
             its_wrong += outcome.false_warnings;
             its_days += outcome.days;
             right += outcome.right_warnings;
