@@ -2,8 +2,8 @@
 
 use crate::cli::Failure;
 use anyhow::Context as _;
-use foreshock_scoring::grouping;
 use foreshock_engine::templates::{TemplateLimits, TemplateMiner};
+use foreshock_scoring::grouping;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -56,7 +56,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .map(|name| String::from_utf8_lossy(name).trim_start_matches('\u{feff}').to_owned())
         .collect();
     let column = find_column(&headers, arguments.column.as_deref()).map_err(unusable)?;
-    let truth = arguments.truth.as_deref().map(|name| find_column(&headers, Some(name))).transpose().map_err(unusable)?;
+    let truth =
+        arguments.truth.as_deref().map(|name| find_column(&headers, Some(name))).transpose().map_err(unusable)?;
     let (mut lines, mut groups) = (Vec::new(), Vec::new());
     let mut miner = TemplateMiner::new(LIMITS);
     let mut texts: BTreeMap<u64, Arc<str>> = BTreeMap::new();

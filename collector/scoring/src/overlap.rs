@@ -65,7 +65,10 @@ fn episodes(track: &Track) -> Vec<Rows> {
     let mut alarms: Vec<Rows> = track
         .alarms
         .iter()
-        .map(|alarm| Rows { first: alarm.first.max(track.scored_from), last: alarm.last.min(track.rows().saturating_sub(1)) })
+        .map(|alarm| Rows {
+            first: alarm.first.max(track.scored_from),
+            last: alarm.last.min(track.rows().saturating_sub(1)),
+        })
         .filter(|alarm| alarm.first <= alarm.last)
         .collect();
     alarms.sort_unstable();

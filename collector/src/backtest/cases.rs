@@ -140,7 +140,9 @@ fn is_csv(path: &Path) -> bool {
 fn beside(folder: &Path, file: &Path) -> Option<PathBuf> {
     let stem = |path: &Path| {
         let name = path.file_name()?.to_string_lossy().into_owned();
-        ["csv", "csv.gz", "txt", "txt.gz"].iter().find_map(|ending| Some(name.strip_suffix(&format!(".{ending}"))?.to_owned()))
+        ["csv", "csv.gz", "txt", "txt.gz"]
+            .iter()
+            .find_map(|ending| Some(name.strip_suffix(&format!(".{ending}"))?.to_owned()))
     };
     let wanted = stem(file)?;
     let mut there: Vec<PathBuf> =
@@ -210,10 +212,11 @@ impl Case {
             Some(before) => Box::new(unpacked(before)?.chain(Cursor::new(b"\n")).chain(own)),
             None => own,
         };
-        csv::read(csv::Source { file: file.clone(), text: whole, step_nanos: self.step_nanos }, mapping)
-            .map_err(|why| match self.step_nanos {
+        csv::read(csv::Source { file: file.clone(), text: whole, step_nanos: self.step_nanos }, mapping).map_err(
+            |why| match self.step_nanos {
                 Some(_) => format!("{file}: {why}"),
                 None => format!("{file}: {why}. For rows without times, --step says the seconds between them"),
-            })
+            },
+        )
     }
 }

@@ -295,12 +295,7 @@ mod tests {
     fn rows_know_nothing_of_later_rows() {
         let times = [0, 300, 450, 600, 900].map(|second| second * S);
         let grid = Grid::new(&times);
-        let sample = |start: u64, score: f64| Sample {
-            start: start * S,
-            end: (start + 300) * S,
-            value: 0.0,
-            score,
-        };
+        let sample = |start: u64, score: f64| Sample { start: start * S, end: (start + 300) * S, value: 0.0, score };
         let samples = vec![sample(0, f64::NAN), sample(300, 0.5), sample(600, 0.25), sample(900, f64::NAN)];
         assert_eq!(grid.scores(&samples), [0.0, 0.0, 0.5, 0.25, 0.25]);
         assert_eq!(grid.last_before(600 * S), Some(2));

@@ -109,6 +109,28 @@ impl Service {
     }
 }
 
+/// Nobody acts on a whisper: a series that rests at 0 for hours, is a few now and then, and then shows a thousandth of that, is calm,
+/// though its level and spread have faded to nothing; many times what it ever was is found.
+#[test]
+fn what_rests_near_zero_has_a_floor() {
+    let mut driver = Driver::<Baseline>::open("{}").expect("the configuration is right");
+    let id = driver.series("keys.pressed", Kind::Gauge, &[]);
+    let mut noise = Noise::new(11);
+    let mut found = Vec::new();
+    for window in 0..8_000_u32 {
+        let value = match window {
+            0..3_000 if window % 50 < 8 => 1.0 + 0.3 * noise.uniform(),
+            7_000..7_010 => 0.002 + 0.001 * noise.uniform(),
+            7_900..7_910 => 40.0,
+            _ => 0.0,
+        };
+        let verdict = driver.observe(&[(id, value)]).expect("the verdict keeps the contract");
+        found.extend(verdict.findings.iter().map(|_| window));
+    }
+    assert!(!found.iter().any(|window| (6_000..7_800).contains(window)), "{found:?}");
+    assert!(found.iter().any(|window| (7_900..7_910).contains(window)), "{found:?}");
+}
+
 /// The promise that decides whether anybody keeps Foreshock: a normal day is silent. 13 series, 6 days of 12 hours.
 #[test]
 fn calm_days_are_silent() {

@@ -39,14 +39,17 @@ fn main() -> io::Result<()> {
             "--json" => as_json = true,
             "--write" => folder = words.next(),
             "--told" => report = words.next(),
-            number => numbers.push(number.parse::<u64>().map_err(|error| io::Error::other(format!("{number}: {error}")))?),
+            number => {
+                numbers.push(number.parse::<u64>().map_err(|error| io::Error::other(format!("{number}: {error}")))?)
+            }
         }
     }
     let (seed, each) = (numbers.first().copied().unwrap_or(1), numbers.get(1).copied().unwrap_or(20));
     if let Some(folder) = folder {
         return write(Path::new(&folder), seed, each);
     }
-    let told: Option<Value> = report.map(|path| Ok::<_, io::Error>(serde_json::from_str(&fs::read_to_string(path)?)?)).transpose()?;
+    let told: Option<Value> =
+        report.map(|path| Ok::<_, io::Error>(serde_json::from_str(&fs::read_to_string(path)?)?)).transpose()?;
     let mut kinds = serde_json::Map::new();
     let mut lines = String::new();
     let sum = figures(

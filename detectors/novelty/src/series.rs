@@ -117,7 +117,14 @@ pub(crate) struct Opinion {
 
 impl Model {
     pub(crate) fn new(config: &Config) -> Self {
-        Self { rows: Some(Vec::new()), next_training: config.warmup(), live: None, season: Season::default(), gathering: Gathering::default(), opinion: None }
+        Self {
+            rows: Some(Vec::new()),
+            next_training: config.warmup(),
+            live: None,
+            season: Season::default(),
+            gathering: Gathering::default(),
+            opinion: None,
+        }
     }
 
     /// Whether enough rows were seen to train with, for the first time or on a larger scale.

@@ -93,7 +93,13 @@ fn new_courses_are_found() {
 #[test]
 fn short_windows_are_gathered_into_rows() {
     let config = r#"{"warmup_windows":120,"full_windows":120}"#;
-    let setup = |step_ns| Setup { service: "test".into(), resource_attributes: vec![], config: config.into(), seed: 1, step_ns };
+    let setup = |step_ns| Setup {
+        service: "test".into(),
+        resource_attributes: vec![],
+        config: config.into(),
+        seed: 1,
+        step_ns,
+    };
     let mut long = Driver::<Novelty>::open_with(setup(STEP_NS)).expect("opens");
     let mut short = Driver::<Novelty>::open_with(setup(STEP_NS / 10)).expect("opens");
     let ids = [long.series("load", Kind::Gauge, &[]), short.series("load", Kind::Gauge, &[])];

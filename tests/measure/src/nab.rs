@@ -33,12 +33,7 @@ pub(crate) fn measure(detector: &str, folder: &Path, config: &str) -> Result<Str
         let track = Track { name: name.clone(), ..recording.track };
         let outcome = events::judge(&track);
         let found = outcome.events.iter().filter(|event| event.raised.is_some()).count();
-        writeln!(
-            report,
-            "{found}/{} found, {} false: {name}",
-            outcome.events.len(),
-            outcome.false_episodes.len()
-        )?;
+        writeln!(report, "{found}/{} found, {} false: {name}", outcome.events.len(), outcome.false_episodes.len())?;
         tracks.push(track);
     }
     let half = |odd: usize| tracks.iter().skip(odd).step_by(2).collect::<Vec<_>>();

@@ -9,7 +9,9 @@ pub(super) struct Page(String);
 
 /// A number with so many digits; `-` where there is none.
 fn number(value: &Value, digits: usize) -> String {
-    value.as_f64().map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}").trim_start_matches('0').to_owned())
+    value
+        .as_f64()
+        .map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}").trim_start_matches('0').to_owned())
 }
 
 /// A share or a rate.
@@ -90,22 +92,32 @@ point-adjusted F1: random scores reach the top of it.
             ));
         }
         self.line("\nPublished over all 58 series: ARTime 74.9 / 65.2 / 80.4, Numenta HTM 70.1 / 63.1 / 74.3, CAD OSE 69.9 / 67.0 / 73.2 (59.5 when it");
-        self.line("may not know the range beforehand, measured for this project), random cut forest 51.7 / 38.4 / 59.8.");
+        self.line(
+            "may not know the range beforehand, measured for this project), random cut forest 51.7 / 38.4 / 59.8.",
+        );
     }
 
     /// Recorded servers: SMD or ASD.
     pub(super) fn servers(&mut self, set: &str, reports: &[(String, Value)]) {
         let Some((_, first)) = reports.first() else { return };
         let (title, anchors) = match set {
-            "smd" => ("Server Machine Dataset", "VUS-PR .635 for the prototype of `joint`, .480 for PCA fitted offline, .668 for KMeansAD"),
-            _ => ("Application Server Dataset", "VUS-PR .656 for the prototype of `joint`, .366 for PCA fitted offline, .408 for KMeansAD"),
+            "smd" => (
+                "Server Machine Dataset",
+                "VUS-PR .635 for the prototype of `joint`, .480 for PCA fitted offline, .668 for KMeansAD",
+            ),
+            _ => (
+                "Application Server Dataset",
+                "VUS-PR .656 for the prototype of `joint`, .366 for PCA fitted offline, .408 for KMeansAD",
+            ),
         };
         self.line(&format!(
             "\n## {title}: {} servers, {} series, {} labelled events\n",
             first["services"], first["series"], first["first"]["measures"]["overlap"]["events"]
         ));
         self.line("Learns from `train/`, then is scored on `test/` as it goes on learning. An alarm is right if a fifth of its rows are labelled; an event");
-        self.line("is found if an alarm is up in it. \"Raised in it\" asks more: that an alarm begins within the event.\n");
+        self.line(
+            "is found if an alarm is up in it. \"Raised in it\" asks more: that an alarm begins within the event.\n",
+        );
         self.line("| | VUS-PR | precision | recall | false alarms a service-day | raised in it: precision | recall | false a service-day | median delay |");
         self.line("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
         let row = |name: &str, measures: &Value| {
@@ -133,7 +145,10 @@ point-adjusted F1: random scores reach the top of it.
 
     /// Log templates.
     pub(super) fn logs(&mut self, systems: &[System]) {
-        self.line(&format!("\n## LogHub: {} systems of 2,000 lines, `foreshock templates`, one configuration\n", systems.len()));
+        self.line(&format!(
+            "\n## LogHub: {} systems of 2,000 lines, `foreshock templates`, one configuration\n",
+            systems.len()
+        ));
         self.line("| system | grouping accuracy | truth |");
         self.line("| --- | --- | --- |");
         for system in systems {
@@ -144,7 +159,8 @@ point-adjusted F1: random scores reach the top of it.
         let mean = systems.iter().map(|system| system.accuracy).sum::<f64>() / many;
         let lines: f64 = systems.iter().map(|system| system.lines).sum();
         // As many lines of each system, one after the other.
-        let rate = |of: fn(&System) -> f64| lines / systems.iter().map(|system| system.lines / of(system)).sum::<f64>() / 1e6;
+        let rate =
+            |of: fn(&System) -> f64| lines / systems.iter().map(|system| system.lines / of(system)).sum::<f64>() / 1e6;
         self.line(&format!(
             "\nMean {mean:.3}. On one core {:.2} million lines a second with a warm cache, {:.2} million while learning from nothing.",
             rate(|system| system.warm),
@@ -223,7 +239,10 @@ mod tests {
         let mut page = Page::new("Tuned on half of it.");
         page.nab(&[("as shipped".to_owned(), report)], None);
         let text = page.text();
-        assert!(text.contains("| as shipped | 68.0 / 60.0 / 70.1 | .800 | .500 | .041 | 2.1 h | 72.0 / 60.0 / 70.1 |"), "{text}");
+        assert!(
+            text.contains("| as shipped | 68.0 / 60.0 / 70.1 | .800 | .500 | .041 | 2.1 h | 72.0 / 60.0 / 70.1 |"),
+            "{text}"
+        );
         assert!(text.contains(r"| \|dx\| | - / - / - | - |") && text.contains("Tuned on half of it."), "{text}");
     }
 }
