@@ -214,7 +214,7 @@ fn log_patterns_agrees() {
 /// As above.
 #[test]
 fn novelty_agrees() {
-    let config = r#"{"form":"full","warmup_windows":150,"full_windows":300,"threshold":0.2}"#;
+    let config = r#"{"form":"full","warmup_windows":150,"full_windows":300,"threshold":0.2,"row_seconds":0}"#;
     let (scores, findings) = native_and_sandboxed_agree::<foreshock_novelty::Novelty>("novelty", config, 1500);
     assert!(scores > 1_000 && findings > 10, "{scores} scores, {findings} findings");
 }

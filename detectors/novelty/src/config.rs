@@ -10,15 +10,15 @@ use std::ops::RangeInclusive;
 #[serde(rename_all = "lowercase")]
 pub enum Form {
     /// Four members on plain values.
-    #[default]
     Light,
     /// Eight members, four of them on values with their far ends drawn in.
+    #[default]
     Full,
 }
 
 impl Setting for Form {
     fn schema(&self, _: Option<&RangeInclusive<Self>>) -> String {
-        r#""enum": ["light", "full"], "default": "light""#.to_owned()
+        r#""enum": ["light", "full"], "default": "full""#.to_owned()
     }
 }
 
@@ -26,9 +26,9 @@ foreshock_detector::settings! {
     /// What a user can set.
     pub struct Config {
         /// light: four members, about 9 KB a series. full: eight members, about 19 KB a series, fewer false alarms.
-        pub form: Form = Form::Light;
+        pub form: Form = Form::Full;
         /// Mean vote of the members from which a series is odd. 0.38 is balanced, 0.46 to 0.5 quiet.
-        pub threshold: f64 = 0.46, in 0.1..=2.0;
+        pub threshold: f64 = 0.42, in 0.1..=2.0;
         /// Rows of a series that are only learned: windows, or as many as are gathered into one.
         pub warmup_windows: u32 = 250, in 120..=4_000;
         /// Shorter windows are gathered into rows of so many seconds, each the mean of its windows.

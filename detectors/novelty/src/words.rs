@@ -55,13 +55,19 @@ pub(crate) fn finding(series: &Series, row: &Row, opinion: &Opinion, threshold: 
         severity: Severity::Warning,
         score: surprise(opinion.vote),
         observed: Some(observed),
-        expected: usual.map(|(low, high)| low / 2.0 + high / 2.0),
+        // A gauge in no unit may have its zero anywhere: how far it is from the middle of what is usual, as a ratio, says nothing.
+        expected: usual.filter(|_| has_zero(series)).map(|(low, high)| low / 2.0 + high / 2.0),
         lower: usual.map(|(low, _)| low),
         upper: usual.map(|(_, high)| high),
         forecast: None,
         summary: cut(&summary, 512).to_owned(),
         evidence,
     }
+}
+
+/// Whether 0 means none, so that ratios of values mean something.
+fn has_zero(series: &Series) -> bool {
+    series.kind != Kind::Gauge || !series.unit.is_empty()
 }
 
 #[cfg(test)]
