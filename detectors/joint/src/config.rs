@@ -3,9 +3,9 @@
 foreshock_detector::settings! {
     /// What a user can set.
     pub struct Config {
-        /// How many times its habitual oddness a service must reach. 6.5 is balanced, 8 quiet. It rises by itself up to
+        /// How many times its habitual oddness a service must reach. 6.5 is balanced, 10 quiet. It rises by itself up to
         /// twice where a service reaches it every day.
-        pub threshold: f64 = 8.0, in 2.0..=100.0;
+        pub threshold: f64 = 10.0, in 2.0..=100.0;
         /// Windows of a service that are only learned.
         pub min_windows: u32 = 300, in 100..=100_000;
         /// Series of which is learned how they go together; further ones are judged by themselves. Takes about 40 bytes
