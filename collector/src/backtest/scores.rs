@@ -6,10 +6,10 @@ use foreshock_engine::UnixNanos;
 use foreshock_scoring::nab;
 use std::{fs::File, io::BufWriter, path::Path};
 
-/// Scores below this do not start a refractory period: one window in a hundred has it (surprise 2 of 16).
-const FLOOR: f64 = 2.0 / 16.0;
-/// A score this many times as high as the one before is heard within the period.
-const ESCALATION: f64 = 2.0;
+/// Scores below this do not start a refractory period (surprise 3.6 of 16): what is never told must not silence what is.
+const FLOOR: f64 = 3.6 / 16.0;
+/// A score this many times as high as the one before is heard within the period; of surprises, which are logarithms.
+const ESCALATION: f64 = 1.12;
 /// The period, as a share of the probation's rows.
 const PERIOD: usize = 10;
 

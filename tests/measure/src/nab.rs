@@ -63,7 +63,7 @@ fn sum(report: &mut String, title: &str, tracks: &[&Track]) -> Result<()> {
     let held: Vec<Track> = tracks
         .iter()
         .map(|track| {
-            let scores = refractory(&track.scores, probation(track.rows()) / 10, 2.0 / 16.0, 2.0);
+            let scores = refractory(&track.scores, probation(track.rows()) / 10, 3.6 / 16.0, 1.12);
             Track { scores, ..(*track).clone() }
         })
         .collect();
