@@ -15,11 +15,6 @@ const REACH: f64 = 3.0;
 const COLD_REACH: f64 = 0.35;
 /// The same along a curve.
 const CURVED_REACH: f64 = 0.7;
-/// The share of the limit that must be in use before a warning of what is not near. Below it a rise is more often one of those that
-/// end by themselves; what fills up and is emptied by hand is warned of at any level.
-const HIGH: f64 = 0.75;
-/// How near is near, in times of what was looked at.
-const NEAR: f64 = 0.35;
 /// Blocks in a row that must agree.
 const CONFIRMATIONS: u8 = 3;
 /// How much of what was known before a new high must exceed it by.
@@ -155,8 +150,7 @@ impl Scale {
         let curved = if rises { self.curved(&line, peaks, gap, block).unwrap_or(straight) } else { straight };
         let (is_new, reach) = self.is_new(line.level, moment);
         let is_near = straight <= reach * length || curved <= reach.min(CURVED_REACH) * length;
-        let is_high = moment.is_store || line.level + peaks >= HIGH || curved <= NEAR * length;
-        let agrees = rises && self.keeps_on && moment.finer_keep_on && is_new && is_near && is_high;
+        let agrees = rises && self.keeps_on && moment.finer_keep_on && is_new && is_near;
         self.agreeing = if agrees { self.agreeing.saturating_add(1) } else { 0 };
         (self.reaches, self.at) = (curved, now);
         self.unevenness = errors.line / errors.mean.max(1e-15);
