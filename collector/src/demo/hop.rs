@@ -14,7 +14,8 @@ use foreshock_engine::UnixNanos;
 use foreshock_otlp::Signal;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-/// The detectors of the default configuration for all services, nothing kept, and everything sent to the demo's backend. Events go one after the
+/// The detectors of the default configuration for all services, but for `novelty` and `joint`, which learn for longer than a story
+/// is calm; nothing kept, and everything sent to the demo's backend. Events go one after the
 /// other, so that they arrive in their order, and detectors have all the time they need: a machine that is busy for a moment must
 /// not change what is found.
 const CONFIG: &str = "\
@@ -26,8 +27,6 @@ detectors:
   isolation-forest: { module: 'builtin:isolation-forest', services: ['*'], limits: { deadline: 10s } }
   baseline: { module: 'builtin:baseline', services: ['*'], limits: { deadline: 10s } }
   forecast: { module: 'builtin:forecast', services: ['*'], limits: { deadline: 10s } }
-  novelty: { module: 'builtin:novelty', services: ['*'], limits: { deadline: 10s } }
-  joint: { module: 'builtin:joint', services: ['*'], limits: { deadline: 10s } }
   log-patterns: { module: 'builtin:log-patterns', services: ['*'], limits: { deadline: 10s } }
 detection: { exporters: { events: [otlp/events], traces: [otlp/events] } }
 storage: { enabled: false }
@@ -36,9 +35,9 @@ health: { enabled: false }
 service:
   telemetry: { logs: { level: error } }
   pipelines:
-    metrics: { receivers: [otlp], detectors: [isolation-forest, baseline, forecast, novelty, joint], exporters: [otlp/backend] }
+    metrics: { receivers: [otlp], detectors: [isolation-forest, baseline, forecast], exporters: [otlp/backend] }
     logs: { receivers: [otlp], detectors: [log-patterns], exporters: [otlp/backend] }
-    traces: { receivers: [otlp], detectors: [isolation-forest, baseline, novelty, joint], exporters: [otlp/backend] }
+    traces: { receivers: [otlp], detectors: [isolation-forest, baseline], exporters: [otlp/backend] }
 ";
 
 /// Added to the exporters where a real backend is asked for. If it can't keep up it misses something; the story goes on.

@@ -55,7 +55,7 @@ struct Bench {
 /// Measures everything and writes the page.
 pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
     let arguments = parse(arguments)?;
-    let bench = build(&arguments.profile)?;
+    let bench = build(&arguments.profile, arguments.cases > 0)?;
     let mut page = page::Page::new(&arguments.note);
     if let Some(data) = &arguments.data {
         let mut configs = vec![("as shipped".to_owned(), None)];
@@ -132,11 +132,13 @@ fn parse(words: &[String]) -> Result<Arguments> {
     Ok(arguments)
 }
 
-fn build(profile: &str) -> Result<Bench> {
+fn build(profile: &str, with_forecasts: bool) -> Result<Bench> {
     setup::wasm_target()?;
     let of = ["--quiet", "--profile", profile];
     run(cargo("build").args(of).args(["--package", "foreshock", "--bin", "foreshock"]))?;
-    run(cargo("build").args(of).args(["--package", "foreshock-forecast", "--example", "accuracy"]))?;
+    if with_forecasts {
+        run(cargo("build").args(of).args(["--package", "foreshock-forecast", "--example", "accuracy"]))?;
+    }
     let target = target_directory()?;
     let built = target.join(if profile == "dev" { "debug" } else { profile });
     let folder = target.join("results");
