@@ -130,6 +130,7 @@ pub fn load(config: &Config) -> anyhow::Result<Loaded> {
             component: bytes,
             services: filter(detector).with_context(|| format!("detector `{name}`"))?,
             config: detector.config.clone(),
+            weight: detector.weight,
             limits: detector.limits,
         };
         let loaded = sandbox.load(spec).with_context(|| format!("detector `{name}` can't be loaded"))?;
