@@ -258,6 +258,8 @@ pub struct Detection {
     pub templates_per_service: Option<usize>,
     /// Most operations of one service that spans are told apart by. Default: the engine's.
     pub operations_per_service: Option<usize>,
+    /// How often each shard checks one of its services; zero never does. Default 15 min.
+    pub selfcheck_every: Duration,
     /// The budget of false alarms, of one service in one day. Default: the engine's.
     pub false_alarms_per_service_day: Option<f64>,
     /// When anomalies open and end.

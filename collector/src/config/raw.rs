@@ -267,6 +267,8 @@ pub(crate) struct RawDetection {
     pub(crate) operations_per_service: Option<u64>,
     /// `false_alarms_per_service_day`.
     pub(crate) false_alarms_per_service_day: Option<f64>,
+    /// `selfcheck_every`.
+    pub(crate) selfcheck_every: Option<Duration>,
     /// `anomalies`.
     pub(crate) anomalies: RawAnomalies,
     /// `incidents`.

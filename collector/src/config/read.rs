@@ -239,6 +239,7 @@ fn read_detection(mut fields: Fields<'_>, problems: &mut Problems) -> RawDetecti
         lateness: fields.duration("lateness", Duration::ZERO..=DAY, problems).map(|at| at.value),
         idle: fields.duration("idle", SECOND..=DAY, problems).map(|at| at.value),
         shards: fields.whole("shards", 1..=64, problems).map(|at| at.value),
+        selfcheck_every: fields.duration("selfcheck_every", Duration::ZERO..=DAY, problems).map(|at| at.value),
         false_alarms_per_service_day: fields
             .number("false_alarms_per_service_day", 0.001..=1000.0, problems)
             .map(|at| at.value),

@@ -130,6 +130,7 @@ impl Checker<'_, '_> {
             streams_per_service: size(raw.streams_per_service),
             templates_per_service: size(raw.templates_per_service),
             operations_per_service: size(raw.operations_per_service),
+            selfcheck_every: raw.selfcheck_every.unwrap_or(Duration::from_secs(900)),
             false_alarms_per_service_day: raw.false_alarms_per_service_day,
             anomalies: AnomalyConfig {
                 open_score: raw.anomalies.open_score.as_ref().map(|at| at.value),
