@@ -51,6 +51,12 @@ enum Command {
     /// many false alarms that cost, beside what chance, a constant and the size of the last step reach. Without labels it reports
     /// what would have fired. The default configuration is used where none is given.
     Backtest(crate::backtest::Arguments),
+    /// Say which anomalies the detectors would see now, and on what they are blind
+    ///
+    /// Puts known anomalies (spike, dip, level shift, trend, variance, missing data, new log pattern) into a copy of each service's last windows,
+    /// and says which detectors see them, and how late. A running instance does this on a schedule; its latest checks are shown, or
+    /// with `--input` those of what is learned from a recording.
+    Selfcheck(crate::selfcheck::Arguments),
     /// Find the templates of log lines
     ///
     /// Reads CSV with a header, a row a log line, and writes `line,template_id,template`, merges applied.
@@ -99,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Demo(arguments) => crate::demo::start(arguments).map_err(Failure::from),
         Command::Replay(arguments) => crate::replay::run(&arguments),
         Command::Backtest(arguments) => crate::backtest::run(&arguments),
+        Command::Selfcheck(arguments) => crate::selfcheck::run(&arguments),
         Command::Templates(arguments) => crate::templates::run(&arguments),
         Command::Detector(command) => crate::detector::run(command),
     };

@@ -5,7 +5,10 @@ use crate::{
     pipeline::shard::SavedDetectors,
 };
 use anyhow::Context as _;
-use foreshock_engine::{saved, window::ServiceKey};
+use foreshock_engine::{
+    saved,
+    window::{Series, ServiceKey},
+};
 use foreshock_sandbox::{DetectorPool, DetectorSpec, LoadedDetector, Sandbox, ServiceFilter, ServiceState, Settings};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::{
@@ -109,16 +112,36 @@ pub struct Loaded {
     pub detectors: Vec<Arc<LoadedDetector>>,
 }
 
+/// Layout and bytes of what [`SavedDetectors::snapshot`] gives.
+pub(crate) fn saved_state(state: &ServiceState) -> Vec<u8> {
+    saved::encode(SCHEMA, state)
+}
+
+/// The series in what [`SavedDetectors::snapshot`] gave; `None` if it is of no use.
+pub(crate) fn series_of(bytes: &[u8]) -> Option<Vec<Series>> {
+    saved::decode::<ServiceState>(SCHEMA, bytes).ok().map(|state| state.series)
+}
+
 /// Makes the sandbox and loads the detectors of a configuration.
 ///
 /// # Errors
 /// If the machine has no room for the sandbox, or a component can't be loaded.
 pub fn load(config: &Config) -> anyhow::Result<Loaded> {
-    let models = config.detection.services.saturating_mul(config.detectors.len());
+    // One more service for the self-check, which copies one service's models at a time.
+    let models = (config.detection.services + 1).saturating_mul(config.detectors.len());
     let largest = config.detectors.iter().map(|detector| detector.limits.memory_bytes).max().unwrap_or(16 << 20);
     let code_folder = config.storage.as_ref().map(|folder| folder.join("code"));
     let settings = sandbox_settings(models, largest, code_folder);
-    let sandbox = Sandbox::new(settings).context("the detectors' sandbox can't be made")?;
+    let sandbox = Arc::new(Sandbox::new(settings).context("the detectors' sandbox can't be made")?);
+    let detectors = again(config, &sandbox)?;
+    Ok(Loaded { sandbox, detectors })
+}
+
+/// Loads the detectors of a configuration into a sandbox; a second time, too, apart from the first.
+///
+/// # Errors
+/// If a component can't be loaded.
+pub(crate) fn again(config: &Config, sandbox: &Sandbox) -> anyhow::Result<Vec<Arc<LoadedDetector>>> {
     let step = u64::try_from(config.detection.window.as_nanos()).unwrap_or(u64::MAX);
     let mut detectors = Vec::new();
     for detector in &config.detectors {
@@ -130,13 +153,14 @@ pub fn load(config: &Config) -> anyhow::Result<Loaded> {
             component: bytes,
             services: filter(detector).with_context(|| format!("detector `{name}`"))?,
             config: detector.config.clone(),
+            weight: detector.weight,
             limits: detector.limits,
         };
         let loaded = sandbox.load(spec).with_context(|| format!("detector `{name}` can't be loaded"))?;
         sandbox.try_open(&loaded, step).with_context(|| format!("detector `{name}` refuses its configuration"))?;
         detectors.push(Arc::new(loaded));
     }
-    Ok(Loaded { sandbox: Arc::new(sandbox), detectors })
+    Ok(detectors)
 }
 
 /// Globs with a slash are over `namespace/name`, others over the name alone.
@@ -156,7 +180,7 @@ fn filter(detector: &DetectorConfig) -> anyhow::Result<ServiceFilter> {
 
 impl SavedDetectors for DetectorPool {
     fn snapshot(&mut self, service: &ServiceKey) -> Option<Vec<u8>> {
-        Self::snapshot(self, service).map(|state| saved::encode(SCHEMA, &state))
+        Self::snapshot(self, service).map(|state| saved_state(&state))
     }
 
     fn restore(&mut self, service: &ServiceKey, bytes: &[u8]) -> Result<(), String> {

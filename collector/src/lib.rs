@@ -10,6 +10,7 @@ pub mod live;
 pub mod pipeline;
 pub mod replay;
 mod run;
+pub mod selfcheck;
 pub mod settings;
 pub mod telemetry;
 pub mod templates;

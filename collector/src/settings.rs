@@ -4,6 +4,7 @@ use crate::config::{self, Compression, Config, Credentials, Exporter, ExporterKi
 use anyhow::Context as _;
 use foreshock_engine::{
     anomaly::{AnomalySettings, matter::MatterSettings},
+    calibration::budget::BudgetSettings,
     incident::IncidentSettings,
     ingest::IngestSettings,
     shard::ShardSettings,
@@ -59,6 +60,10 @@ pub fn anomalies(config: &Config) -> AnomalySettings {
         min_duration_nanos: chosen.minimum_duration.map_or(usual.min_duration_nanos, nanos),
         volume_floor: chosen.minimum_volume.unwrap_or(usual.volume_floor),
         unknown_volume_windows: chosen.unknown_volume_windows.unwrap_or(usual.unknown_volume_windows),
+        budget: BudgetSettings {
+            per_service_day: config.detection.false_alarms_per_service_day.unwrap_or(usual.budget.per_service_day),
+            refractory_windows: chosen.refractory_windows.unwrap_or(usual.budget.refractory_windows),
+        },
         matter: MatterSettings {
             relative: chosen.minimum_change.unwrap_or(usual.matter.relative),
             seconds: chosen.minimum_latency_change.map_or(usual.matter.seconds, |least| least.as_secs_f64()),

@@ -260,3 +260,53 @@ impl Process {
         .expect("starts")
     }
 }
+
+/// A running instance puts known anomalies into copies of what it sees, by itself; the API, the metrics and the command tell what came of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_instance_checks_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let upstream = listener.local_addr().expect("its address");
+    Arc::<Backend>::default().start(listener).await;
+    let live = start(&parse(&yaml(upstream, folder.path(), "detection: {selfcheck_every: 1s, shards: 1}\n"))).await;
+    let receiver = live.addresses().http.expect("a receiver");
+    let console = live.addresses().console.expect("a console");
+    // Two hours that lie behind, in one request.
+    let points: Vec<String> = (0..720_u128)
+        .map(|row| {
+            let value = 100.0 + ((row * 7_919) % 97) as f64 / 10.0;
+            format!(r#"{{"timeUnixNano":"{}","asDouble":{value}}}"#, now() - (720 - row) * 10_000_000_000)
+        })
+        .collect();
+    let text = format!(
+        r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"web"}}}}]}},"scopeMetrics":[{{"metrics":[{{"name":"load","gauge":{{"dataPoints":[{}]}}}}]}}]}}]}}"#,
+        points.join(",")
+    );
+    let request = json::to_protobuf(Signal::Metrics, text.as_bytes()).expect("OTLP");
+    assert!(post(receiver, &request).await.starts_with("HTTP/1.1 200"));
+    let mut answer = String::new();
+    until("a check", async || {
+        answer = http(console, "GET /api/v1/selfcheck", b"").await;
+        answer.contains(r#""service":"web""#)
+    })
+    .await;
+    assert!(answer.contains(r#""kind":"level_shift""#) && answer.contains("data-quality"), "{answer}");
+    let metrics = http(console, "GET /metrics", b"").await;
+    for name in ["foreshock_selfcheck_runs_total", "foreshock_selfcheck_blind_series"] {
+        assert!(metrics.contains(name), "{name}\n{metrics}");
+    }
+    let seen = metrics.lines().find(|line| {
+        line.starts_with("foreshock_selfcheck_detected_ratio{")
+            && line.contains(r#"detector="baseline""#)
+            && line.contains(r#"kind="level_shift""#)
+    });
+    assert!(seen.is_some_and(|line| line.ends_with(" 1")), "{seen:?}");
+    let command = tokio::task::spawn_blocking(move || {
+        let console = console.to_string();
+        Command::new(env!("CARGO_BIN_EXE_foreshock")).args(["selfcheck", "--console", &console]).output()
+    });
+    let output = command.await.expect("ends").expect("starts");
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && table.contains("web") && table.contains("baseline"), "{table}");
+    live.stop().await;
+}

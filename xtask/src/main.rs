@@ -27,6 +27,7 @@ Usage: cargo xtask TASK [ARGUMENTS]
   build                                           the optimised program: target/release/foreshock
   record FORMAT --from PATH --to PATH [...]       turn a public data set into OTLP that `replay` reads
   results --data DIR [--output FILE] [...]        detection on public data sets, measured again: the page RESULTS.md
+  calm [BUDGETS] [DETECTORS] [LINES]              play calm weeks, print how many anomalies they open for each budget
   bench [forward|latency|scale] [NAME]            Foreshock beside an OpenTelemetry Collector, in one run
 ";
 
@@ -69,6 +70,11 @@ fn dispatch(task: &str, rest: &[String]) -> Result<()> {
             let peers = setup::peers()?;
             run(cargo("build").args(["--release", "--package", "foreshock", "--package", "e2e", "--bins"]))?;
             run(Command::new(target_directory()?.join("release/load")).args(rest).envs(peers.variables()))
+        }
+        "calm" => {
+            let budgets = if rest.is_empty() { &["0.5".to_owned()][..] } else { rest };
+            let package = ["--quiet", "--release", "--package", "foreshock-measure", "--", "calm"];
+            run(cargo("run").args(package).args(budgets))
         }
         "record" => record::run(rest),
         "results" => results::run_all(rest),

@@ -34,6 +34,7 @@ pub(crate) fn router(source: Arc<dyn Source>, loopback: bool) -> Router {
         .route("/api/v1/incidents/{id}", get(incident))
         .route("/api/v1/incidents/{id}/acknowledge", post(acknowledge))
         .route("/api/v1/anomalies", get(anomalies))
+        .route("/api/v1/selfcheck", get(async |State(source): Shared| Json(json!({ "checks": source.checks() }))))
         .route("/api/v1/graph", get(async |State(source): Shared| Json(source.graph())))
         .fallback(async || error(StatusCode::NOT_FOUND, "there is nothing here"))
         .layer(DefaultBodyLimit::max(64 * 1024))

@@ -11,6 +11,7 @@
 //! | `POST /api/v1/incidents/{id}/acknowledge` | body `{}`; 202, or 404 without such an open incident |
 //! | `GET /api/v1/anomalies` | `{"anomalies": [`[`views::Anomaly`]`]}`, latest first |
 //! | `GET /api/v1/graph` | [`views::Graph`] |
+//! | `GET /api/v1/selfcheck` | `{"checks": [`[`selfcheck::Check`]`]}`, the last one of each service, by name |
 //!
 //! Lists take `?limit=` (1 to 1,000, default 100). Times are RFC 3339 in UTC. An error is `{"error": "..."}`.
 //! A POST must be `application/json`, and where a browser states where it comes from, that must be this page. On a loopback
@@ -20,6 +21,7 @@ mod api;
 mod guard;
 mod health;
 mod page;
+pub mod selfcheck;
 pub mod views;
 
 pub use health::{Phase, Readiness, serve_health};
@@ -41,6 +43,10 @@ pub trait Source: Send + Sync + 'static {
     fn anomalies(&self, limit: usize) -> Vec<views::Anomaly>;
     /// Who calls whom.
     fn graph(&self) -> views::Graph;
+    /// The last self-check of each service, by name; a source may have none.
+    fn checks(&self) -> Vec<selfcheck::Check> {
+        Vec::new()
+    }
     /// Asks for an incident to be acknowledged; it happens a moment later.
     ///
     /// # Errors

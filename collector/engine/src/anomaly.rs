@@ -7,6 +7,9 @@
 //! is one anomaly: the strongest speaks, the others are its evidence. So is what several series of one metric say, see
 //! `family`. Findings that rest on too little traffic are held
 //! back, see `volume`, and so are those that do not matter in practice, see [`matter`].
+//!
+//! Before all that, what the detectors say is calibrated and joined, see [`crate::calibration`]; how much of it opens an anomaly follows
+//! from the budget of false alarms, see [`crate::calibration::budget`].
 
 mod family;
 pub mod matter;
@@ -16,6 +19,11 @@ mod volume;
 pub mod words;
 
 use crate::{
+    calibration::{
+        Calibration, Weights,
+        budget::{BudgetSettings, REFRACTORY_SURPRISE, Spending},
+        is_certain,
+    },
     facts::WindowFacts,
     quality::{QualityKind, QualityNote},
     saved::{self, SavedError},
@@ -35,14 +43,14 @@ use track::{Lane, Reading, Said, Step, Track, Voice};
 use volume::{Volume, Volumes, series_key};
 
 /// Layout of the saved bytes.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 /// Series that one finding names besides the most telling one.
 const MAX_FURTHER: usize = 8;
 
 /// When anomalies open, are told again and end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AnomalySettings {
-    /// Score from which a series counts as odd without a finding. 6 is one window in a million.
+    /// Score from which a series counts as odd without a finding, and one more than a finding needs at least. 6 is one window in a million.
     pub open_score: f64,
     /// Odd windows that open an anomaly, 1 or more.
     pub open_count: u32,
@@ -74,6 +82,8 @@ pub struct AnomalySettings {
     pub family_nanos: u64,
     /// What a deviation must amount to.
     pub matter: MatterSettings,
+    /// False alarms that are allowed; how much surprise a finding needs follows from it.
+    pub budget: BudgetSettings,
     /// Odd series kept per service, pending and open. When full, further ones are left out and counted.
     pub max_tracks: usize,
 }
@@ -97,6 +107,7 @@ impl Default for AnomalySettings {
             unknown_volume_windows: 6,
             family_nanos: 600 * SECOND,
             matter: MatterSettings::default(),
+            budget: BudgetSettings::default(),
             max_tracks: 512,
         }
     }
@@ -116,6 +127,10 @@ struct Service {
     tracks: BTreeMap<TrackKey, Track>,
     families: Families,
     volumes: Volumes,
+    calibration: Calibration,
+    spending: Spending,
+    /// Series whose anomaly ended lately, and until when they need more to open another one.
+    rests: BTreeMap<TrackKey, UnixNanos>,
     resource: Arc<Vec<(Arc<str>, Arc<str>)>>,
     last_end: UnixNanos,
 }
@@ -127,6 +142,7 @@ struct Service {
 #[derive(Debug)]
 pub struct Anomalies {
     settings: AnomalySettings,
+    weights: Weights,
     services: BTreeMap<ServiceKey, Service>,
     outputs: VecDeque<ShardOutput>,
     left_out: u64,
@@ -144,7 +160,13 @@ impl Anomalies {
             volume_windows: settings.volume_windows.clamp(1, 1_000),
             ..settings
         };
-        Self { settings, services: BTreeMap::new(), outputs: VecDeque::new(), left_out: 0 }
+        Self { settings, weights: Weights::new(), services: BTreeMap::new(), outputs: VecDeque::new(), left_out: 0 }
+    }
+
+    /// The same, with detectors that do not count alike.
+    #[must_use]
+    pub fn with_weights(self, weights: Weights) -> Self {
+        Self { weights, ..self }
     }
 
     /// Takes a closed window and what the detectors say of it. Windows of a service come in order of time.
@@ -162,6 +184,7 @@ impl Anomalies {
                 continue;
             };
             service.volumes.forget(&known.series, known.key);
+            service.calibration.forget(*id);
             for lane in [Lane::Deviation, Lane::Forecast] {
                 if let Some(mut track) = service.tracks.remove(&(known.key, lane)) {
                     steps.push(((known.key, lane), track.end(closed, Some("the series went away"))));
@@ -170,8 +193,12 @@ impl Anomalies {
         }
         for series in &window.opened {
             let key = series_key(series);
-            service.series.insert(series.id, Known { series: Arc::clone(series), key });
+            let before = service.series.insert(series.id, Known { series: Arc::clone(series), key });
+            if before.is_some_and(|before| before.key != key) {
+                service.calibration.forget(series.id);
+            }
         }
+        let verdicts = &service.calibration.judge(&self.weights, verdicts);
         for (row, id) in window.ids.iter().enumerate().take(window.rows()) {
             if let Some(known) = service.series.get(id) {
                 service.volumes.observe(&known.series, known.key, window, row, settings.volume_windows);
@@ -181,7 +208,7 @@ impl Anomalies {
         let values = window.ids.iter().zip(&window.values);
         let rows = values.filter_map(|(id, value)| Some((&*service.series.get(id)?.series, *value)));
         service.volumes.observe_answered(facts, window, rows, settings.volume_windows);
-        let mut voices = service.voices(&settings, closed, facts, verdicts);
+        let mut voices = service.heard(&settings, closed, facts, verdicts);
         for ((key, lane), (series, _)) in &voices {
             if service.tracks.contains_key(&(*key, *lane)) {
                 continue;
@@ -193,6 +220,7 @@ impl Anomalies {
             service.tracks.insert((*key, *lane), Track::new(Arc::clone(series), *lane, window.start));
         }
         let (spoke, scores) = service.readings(closed, verdicts);
+        let mut ended = Vec::new();
         service.tracks.retain(|(key, lane), track| {
             let step = if *lane == Lane::Quality {
                 track.fade(&settings, closed)
@@ -209,9 +237,15 @@ impl Anomalies {
                 )
             };
             let keep = matches!(step, Step::Keep(_));
+            // What went silent did not end by itself; what is said after a silence is news.
+            if !keep && track.is_open() && spoke.contains(key) {
+                ended.push((*key, *lane));
+            }
             steps.push(((*key, *lane), step));
             keep
         });
+        let until = window.end.plus(settings.budget.refractory_nanos(window));
+        service.rests.extend(ended.into_iter().take(settings.max_tracks).map(|key| (key, until)));
         service.tell(&settings, closed, steps, &mut self.outputs);
     }
 
@@ -280,10 +314,24 @@ impl Anomalies {
     /// # Errors
     /// If the bytes are of another schema or can't be read; the service then starts cold.
     pub fn restore(&mut self, service: &ServiceKey, bytes: &[u8]) -> Result<(), SavedError> {
-        let state = saved::decode(SCHEMA, bytes)?;
+        let state: Service = saved::decode(SCHEMA, bytes)?;
+        if !(state.calibration.is_sane() && state.spending.is_sane()) {
+            return Err(SavedError::Senseless);
+        }
         self.services.insert(service.clone(), state);
         Ok(())
     }
+}
+
+/// By what the findings of one window are heard.
+struct Hearing {
+    /// Surprise that keeps the budget if every surprise is true, and how much more the service's record asks for.
+    threshold: f64,
+    raise: f64,
+    /// Whether findings with a certainty of their own are within the budget.
+    certain_granted: bool,
+    /// The largest surprise that would open an anomaly but for the record.
+    loudest: f64,
 }
 
 /// What is said of each series and lane in one window.
@@ -336,6 +384,31 @@ impl Service {
         }
     }
 
+    /// What the detectors say within the budget, and takes to its record what they say.
+    fn heard(
+        &mut self,
+        settings: &AnomalySettings,
+        closed: &ClosedWindow,
+        facts: &WindowFacts,
+        verdicts: &[(Arc<Detector>, Verdict)],
+    ) -> Voices {
+        let (budget, window) = (&settings.budget, &closed.window);
+        self.rests.retain(|_, until| *until > window.end);
+        let threshold = budget.threshold(self.series.len(), window.end.since(window.start));
+        let mut findings = verdicts.iter().flat_map(|(_, verdict)| &verdict.findings);
+        let has_certain = findings
+            .any(|finding| finding.severity > Severity::Info && is_certain(&finding.kind, finding.forecast.is_some()));
+        let mut hearing = Hearing {
+            threshold,
+            raise: self.spending.raise(budget),
+            certain_granted: !has_certain || self.spending.grants(budget, window),
+            loudest: 0.0,
+        };
+        let voices = self.voices(settings, closed, facts, verdicts, &mut hearing);
+        self.spending.step(budget, window, threshold, hearing.loudest);
+        voices
+    }
+
     /// What the detectors say, by series and lane, without what rests on too little.
     fn voices(
         &self,
@@ -343,13 +416,15 @@ impl Service {
         closed: &ClosedWindow,
         facts: &WindowFacts,
         verdicts: &[(Arc<Detector>, Verdict)],
+        hearing: &mut Hearing,
     ) -> Voices {
         let window = &closed.window;
         let volume = |known: &Known, expected| {
             let (series, key) = (&known.series, known.key);
             self.volumes.judge(series, key, expected, window, settings.volume_windows, settings.volume_floor)
         };
-        let needed = settings.matter.needed_surprise(self.series.len());
+        let threshold = hearing.threshold;
+        let rest = |key, lane| if self.rests.contains_key(&(key, lane)) { REFRACTORY_SURPRISE } else { 0.0 };
         let is_open = |key, lane| self.tracks.get(&(key, lane)).is_some_and(Track::is_open);
         let mut voices = Voices::new();
         for (detector, verdict) in verdicts {
@@ -358,15 +433,15 @@ impl Service {
                 let Some(known) = known.filter(|known| !tells_time(&known.series)) else {
                     continue;
                 };
-                let exempt = finding.forecast.is_some() || matches!(&*finding.kind, "new_log_pattern" | "missing_data");
+                let is_certain = is_certain(&finding.kind, finding.forecast.is_some());
+                let exempt = is_certain || &*finding.kind == "missing_data";
                 let volume = if exempt { Volume::Enough } else { volume(known, finding.expected) };
                 if !finding.score.is_finite() || volume == Volume::TooLittle {
                     continue;
                 }
                 let lane = if finding.forecast.is_some() { Lane::Forecast } else { Lane::Deviation };
                 let open = is_open(known.key, lane);
-                let is_log = matches!(known.series.kind, SeriesKind::LogTemplate | SeriesKind::LogSeverity);
-                if !(exempt || is_log || open || finding.score >= needed) {
+                if !(exempt || open || finding.score >= threshold) {
                     continue;
                 }
                 let matters = |ease| match (exempt, finding.observed, finding.expected) {
@@ -379,10 +454,16 @@ impl Service {
                 if !(fully || open && matters(0.5)) {
                     continue;
                 }
+                if fully && !exempt {
+                    hearing.loudest = hearing.loudest.max(finding.score);
+                    if !open && finding.score < threshold + hearing.raise + rest(known.key, lane) {
+                        continue;
+                    }
+                }
                 let entry = voices.entry((known.key, lane)).or_insert_with(|| (Arc::clone(&known.series), Vec::new()));
                 let mut voice = self.finding_voice(detector, finding, &known.series, facts);
-                if !fully {
-                    // It keeps the anomaly open, and makes it no worse.
+                if !fully || is_certain && !open && !hearing.certain_granted {
+                    // It keeps the anomaly open and makes it no worse, or the budget allows no more than a note.
                     voice.severity = Severity::Info;
                 }
                 voice.uncertain = volume == Volume::Unknown;
@@ -395,7 +476,8 @@ impl Service {
                     continue;
                 };
                 let entry = (known.key, Lane::Deviation);
-                if *score < needed + 1.0 && !is_open(known.key, Lane::Deviation) {
+                let open = is_open(known.key, Lane::Deviation);
+                if *score < threshold + 1.0 && !open {
                     continue;
                 }
                 let said = voices.get(&entry).is_some_and(|(_, said)| said.iter().any(|v| v.detector == *detector));
@@ -405,6 +487,10 @@ impl Service {
                 let observed = window.ids.binary_search(id).ok().and_then(|row| window.values.get(row)).copied();
                 // Nothing is said of what was expected, so it must at least amount to something.
                 if observed.is_some_and(|value| !settings.matter.matters(&known.series, value, 0.0, 1.0)) {
+                    continue;
+                }
+                hearing.loudest = hearing.loudest.max(*score - 1.0);
+                if !open && *score < threshold + 1.0 + hearing.raise + rest(known.key, Lane::Deviation) {
                     continue;
                 }
                 let entry = voices.entry(entry).or_insert_with(|| (Arc::clone(&known.series), Vec::new()));

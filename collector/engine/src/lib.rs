@@ -5,6 +5,7 @@
 //! methods named `poll_*` give output.
 
 pub mod anomaly;
+pub mod calibration;
 pub mod event;
 pub mod facts;
 pub mod incident;

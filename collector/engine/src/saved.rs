@@ -16,6 +16,9 @@ pub enum SavedError {
     /// Cut short, or not what they claim to be.
     #[error("saved state can't be read")]
     Unreadable(#[source] postcard::Error),
+    /// Holds numbers that nothing leads to.
+    #[error("saved state holds numbers that nothing leads to")]
+    Senseless,
 }
 
 /// The bytes of `state` under `schema`. Empty, which no reader accepts, if it can't be written: that happens only for types

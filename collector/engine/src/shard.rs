@@ -124,7 +124,7 @@ impl<D: Detectors> Shard<D> {
     pub fn new(settings: ShardSettings, detectors: D) -> Self {
         Self {
             ingest: Ingest::new(settings.ingest),
-            anomalies: Anomalies::new(settings.anomalies),
+            anomalies: Anomalies::new(settings.anomalies).with_weights(detectors.weights()),
             detectors,
             outputs: VecDeque::new(),
             notes: Vec::new(),

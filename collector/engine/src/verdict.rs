@@ -1,6 +1,6 @@
 //! What a detector answers, after its numbers were checked.
 
-use crate::{time::UnixNanos, window::ServiceKey};
+use crate::{calibration::Weights, time::UnixNanos, window::ServiceKey};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
@@ -167,6 +167,11 @@ pub trait Detectors {
     /// configuration; a detector that failed or is paused is left out. What happened to it comes from
     /// [`Detectors::poll_health`].
     fn observe(&mut self, closed: &crate::window::ClosedWindow) -> Vec<(Arc<Detector>, Verdict)>;
+
+    /// How much each of them counts where several have an opinion; 1 for those that are not named. Asked once.
+    fn weights(&self) -> Weights {
+        Weights::new()
+    }
 
     /// The next change of a detector's health, if any.
     fn poll_health(&mut self) -> Option<DetectorHealth>;

@@ -27,6 +27,7 @@ fn load(sandbox: &Sandbox) -> Arc<LoadedDetector> {
         component: component.into(),
         services: Arc::new(|_| true),
         config: serde_json::json!({}),
+        weight: 1.0,
         limits: Limits::default(),
     };
     Arc::new(sandbox.load(spec).expect("the baseline detector loads"))

@@ -36,6 +36,8 @@ pub struct DetectorSpec {
     pub services: ServiceFilter,
     /// Its configuration, a JSON object. The caller checks it against [`About::config_schema`].
     pub config: serde_json::Value,
+    /// How much it counts where several detectors have an opinion on the same series; more than 0, usually 1.
+    pub weight: f64,
     /// What it may use.
     pub limits: Limits,
 }
@@ -64,6 +66,7 @@ pub struct LoadedDetector {
     pub(crate) component: PluginPre<GuestState>,
     pub(crate) services: ServiceFilter,
     pub(crate) config: String,
+    pub(crate) weight: f64,
     pub(crate) limits: Limits,
     pub(crate) kinds: Kinds,
     pub(crate) stats: Arc<Stats>,

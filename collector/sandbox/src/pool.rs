@@ -10,6 +10,7 @@ use crate::{
 };
 use foreshock_engine::{
     UnixNanos,
+    calibration::Weights,
     verdict::{Detector, DetectorHealth, Detectors, Verdict},
     window::{ClosedWindow, ServiceKey},
 };
@@ -129,6 +130,10 @@ impl Detectors for DetectorPool {
         }
         self.keep_health(health);
         verdicts
+    }
+
+    fn weights(&self) -> Weights {
+        self.detectors.iter().map(|detector| (Arc::clone(&detector.identity.name), detector.weight)).collect()
     }
 
     fn poll_health(&mut self) -> Option<DetectorHealth> {

@@ -209,6 +209,7 @@ impl Sandbox {
             component: compiled.component.clone(),
             services: spec.services,
             config: spec.config.to_string(),
+            weight: spec.weight,
             limits: spec.limits,
             stats: Arc::default(),
             log: Arc::new(LogBudget::new(name, spec.limits.log_lines_per_second)),

@@ -3,6 +3,7 @@
 use crate::pipeline::{correlate::Outlet, shard::SavedDetectors};
 use foreshock_engine::{
     UnixNanos,
+    calibration::Weights,
     event::{Anomaly, AnomalyChange, Event, IncidentChange, PredictionChange},
     verdict::{Detector, DetectorHealth, Detectors, Severity, Verdict},
     window::{ClosedWindow, Series, ServiceKey},
@@ -136,6 +137,10 @@ impl<D: Detectors> Detectors for Tap<D> {
         let verdicts = self.inner.observe(closed);
         self.sheet.lock().unwrap_or_else(PoisonError::into_inner).take(closed, &verdicts);
         verdicts
+    }
+
+    fn weights(&self) -> Weights {
+        self.inner.weights()
     }
 
     fn poll_health(&mut self) -> Option<DetectorHealth> {

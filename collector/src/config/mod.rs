@@ -214,6 +214,8 @@ pub struct DetectorConfig {
     pub services: Vec<String>,
     /// Its own configuration, a JSON object that its schema accepts.
     pub config: serde_json::Value,
+    /// How much it counts where several detectors have an opinion on the same series. Default 1.
+    pub weight: f64,
     /// What it may use.
     pub limits: Limits,
 }
@@ -256,6 +258,10 @@ pub struct Detection {
     pub templates_per_service: Option<usize>,
     /// Most operations of one service that spans are told apart by. Default: the engine's.
     pub operations_per_service: Option<usize>,
+    /// How often each shard checks one of its services; zero never does. Default 15 min.
+    pub selfcheck_every: Duration,
+    /// The budget of false alarms, of one service in one day. Default: the engine's.
+    pub false_alarms_per_service_day: Option<f64>,
     /// When anomalies open and end.
     pub anomalies: AnomalyConfig,
     /// When incidents open and end.
@@ -279,6 +285,8 @@ pub struct AnomalyConfig {
     pub open_of: Option<u32>,
     /// Calm windows in a row before it ends.
     pub close_windows: Option<u32>,
+    /// Windows after its end in which its series needs more to open another one.
+    pub refractory_windows: Option<u32>,
     /// How long an anomaly lasts at least.
     pub minimum_duration: Option<Duration>,
     /// Spans or records a window below which series made from them are not judged.

@@ -183,6 +183,8 @@ pub(crate) struct RawDetector {
     pub(crate) module: Option<At<String>>,
     /// Globs over service names.
     pub(crate) services: Option<Vec<At<String>>>,
+    /// How much it counts beside others.
+    pub(crate) weight: Option<f64>,
     /// Configuration of the detector.
     pub(crate) config: Option<Node>,
     /// `limits`.
@@ -263,6 +265,10 @@ pub(crate) struct RawDetection {
     pub(crate) streams_per_service: Option<u64>,
     /// `limits.operations_per_service`.
     pub(crate) operations_per_service: Option<u64>,
+    /// `false_alarms_per_service_day`.
+    pub(crate) false_alarms_per_service_day: Option<f64>,
+    /// `selfcheck_every`.
+    pub(crate) selfcheck_every: Option<Duration>,
     /// `anomalies`.
     pub(crate) anomalies: RawAnomalies,
     /// `incidents`.
@@ -286,6 +292,8 @@ pub(crate) struct RawAnomalies {
     pub(crate) open_of: Option<At<u64>>,
     /// Calm windows before it ends.
     pub(crate) close_windows: Option<u64>,
+    /// Windows after its end in which its series needs more to open another one.
+    pub(crate) refractory_windows: Option<u64>,
     /// How long an anomaly lasts at least.
     pub(crate) minimum_duration: Option<Duration>,
     /// Spans a window below which span series are not judged.

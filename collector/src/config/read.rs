@@ -200,6 +200,7 @@ fn read_detector(mut fields: Fields<'_>, problems: &mut Problems) -> RawDetector
     let mut detector = RawDetector {
         module: fields.text("module", problems),
         services: fields.texts("services", problems).map(|at| at.value),
+        weight: fields.number("weight", 0.01..=100.0, problems).map(|at| at.value),
         config: None,
         limits: RawLimits::default(),
     };
@@ -238,6 +239,10 @@ fn read_detection(mut fields: Fields<'_>, problems: &mut Problems) -> RawDetecti
         lateness: fields.duration("lateness", Duration::ZERO..=DAY, problems).map(|at| at.value),
         idle: fields.duration("idle", SECOND..=DAY, problems).map(|at| at.value),
         shards: fields.whole("shards", 1..=64, problems).map(|at| at.value),
+        selfcheck_every: fields.duration("selfcheck_every", Duration::ZERO..=DAY, problems).map(|at| at.value),
+        false_alarms_per_service_day: fields
+            .number("false_alarms_per_service_day", 0.001..=1000.0, problems)
+            .map(|at| at.value),
         ..RawDetection::default()
     };
     if let Some(mut queue) = fields.fields("queue", problems) {
@@ -260,6 +265,7 @@ fn read_detection(mut fields: Fields<'_>, problems: &mut Problems) -> RawDetecti
             open_windows: anomalies.whole("open_windows", 1..=64, problems),
             open_of: anomalies.whole("open_of", 1..=64, problems),
             close_windows: anomalies.whole("close_windows", 1..=1000, problems).map(|at| at.value),
+            refractory_windows: anomalies.whole("refractory_windows", 0..=10_000, problems).map(|at| at.value),
             minimum_duration: anomalies.duration("minimum_duration", Duration::ZERO..=DAY, problems).map(|at| at.value),
             minimum_volume: anomalies.number("minimum_volume", 0.0..=1e9, problems).map(|at| at.value),
             unknown_volume_windows: anomalies.whole("unknown_volume_windows", 1..=1000, problems).map(|at| at.value),

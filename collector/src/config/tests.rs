@@ -146,6 +146,7 @@ fn the_commented_defaults_of_detection_hold() {
     let config = loaded.config;
     let (anomalies, incidents) = (config.detection.anomalies, config.detection.incidents);
     assert!(anomalies.open_score.is_some() && anomalies.unknown_volume_windows.is_some(), "{anomalies:?}");
+    assert!(config.detection.false_alarms_per_service_day.is_some() && anomalies.refractory_windows.is_some());
     assert!(incidents.growth_within.is_some() && incidents.persistence_readings.is_some(), "{incidents:?}");
     assert_eq!(crate::settings::anomalies(&config), foreshock_engine::anomaly::AnomalySettings::default());
     let usual = foreshock_engine::incident::IncidentSettings::default();
@@ -161,6 +162,7 @@ fn keys_of_detection_have_ranges() {
         ("anomalies", "open_windows", "0"),
         ("anomalies", "open_of", "65"),
         ("anomalies", "close_windows", "0"),
+        ("anomalies", "refractory_windows", "10001"),
         ("anomalies", "minimum_duration", "25h"),
         ("anomalies", "minimum_volume", "-1"),
         ("anomalies", "unknown_volume_windows", "0"),
@@ -188,6 +190,24 @@ fn keys_of_detection_have_ranges() {
 fn state_directory() {
     let loaded = read_with(SMALL, &[("STATE_DIRECTORY", "/var/lib/foreshock:/var/lib/other")]).expect("usable");
     assert_eq!(loaded.config.storage, Some(PathBuf::from("/var/lib/foreshock")));
+}
+
+/// The budget of false alarms and the weights of detectors reach the engine, and have ranges.
+#[test]
+fn the_budget_and_the_weights_are_read() {
+    let config =
+        read_with(&format!("{SMALL}detection: {{false_alarms_per_service_day: 2}}\n"), &[]).expect("usable").config;
+    assert_eq!(crate::settings::anomalies(&config).budget.per_service_day, 2.0);
+    assert_eq!(config.detectors[0].weight, 1.0);
+    for wrong in ["0", "-1", "1001", "many"] {
+        let found = problems(&format!("{SMALL}detection: {{false_alarms_per_service_day: {wrong}}}\n"));
+        let named = "false_alarms_per_service_day: takes a number from 0.001 to 1000";
+        assert!(found.iter().any(|line| line.contains(named)), "{found:?}");
+    }
+    let module = "module: \"builtin:forest\",";
+    let with = |weight: &str| SMALL.replace(module, &format!("{module} weight: {weight},"));
+    assert_eq!(read_with(&with("2.5"), &[]).expect("usable").config.detectors[0].weight, 2.5);
+    assert!(problems(&with("0")).iter().any(|line| line.contains("weight: takes a number from 0.01 to 100")));
 }
 
 /// Each limit of a detector is what the file says, in its unit, and the documented default where it says nothing.

@@ -28,7 +28,7 @@ detectors:
   baseline: { module: 'builtin:baseline', services: ['*'], limits: { deadline: 10s } }
   forecast: { module: 'builtin:forecast', services: ['*'], limits: { deadline: 10s } }
   log-patterns: { module: 'builtin:log-patterns', services: ['*'], limits: { deadline: 10s } }
-detection: { exporters: { events: [otlp/events], traces: [otlp/events] } }
+detection: { selfcheck_every: 0s, exporters: { events: [otlp/events], traces: [otlp/events] } }
 storage: { enabled: false }
 console: { endpoint: '127.0.0.1:${env:CONSOLE}' }
 health: { enabled: false }

@@ -113,6 +113,7 @@ impl Candidate {
             component: Arc::clone(&self.bytes),
             services: Arc::new(|_| true),
             config: self.config.clone(),
+            weight: 1.0,
             limits: self.limits,
         };
         Ok(sandbox.load(spec).map(|detector| Ready {

@@ -3,7 +3,7 @@
 use super::{KeeperInput, keeper};
 use crate::{
     config::Config,
-    detectors::Loaded,
+    detectors::{self, Loaded},
     pipeline::{
         clock::Clock,
         correlate::{Correlating, Keep},
@@ -15,6 +15,7 @@ use crate::{
         saved::Kept,
         shard::{self, Worker},
     },
+    selfcheck::{self, Board, Checker, InTurn},
     settings,
     telemetry::own_resource,
 };
@@ -65,6 +66,7 @@ pub(super) struct Parts<'a> {
     pub(super) store: Option<Arc<Store>>,
     pub(super) targets: Vec<Target>,
     pub(super) kept: Kept,
+    pub(super) board: Arc<Board>,
 }
 
 /// The threads.
@@ -126,7 +128,17 @@ impl Engine {
         let emission = Builder::new().name("emission".to_owned()).spawn(move || emission.run(&requested));
         let emission = emission.context("a thread can't be started")?;
 
+        let (checks, to_check) = sync_channel(1);
+        let checker = Checker {
+            sandbox: Arc::clone(&parts.loaded.sandbox),
+            detectors: detectors::again(config, &parts.loaded.sandbox)?,
+            pool: settings::pool(config, false),
+            shard: settings::shard(config),
+        };
+        let board = parts.board;
+        threads.push(spawn("selfcheck".to_owned(), move || selfcheck::work(&checker, &to_check, &board))?);
         let shards = config.detection.shards;
+        let every = u64::try_from(config.detection.selfcheck_every.as_nanos()).unwrap_or(u64::MAX);
         let (report, reports) = sync_channel(shards * 2);
         let mut inputs = Vec::new();
         for number in 0..shards {
@@ -135,13 +147,14 @@ impl Engine {
                 parts.loaded.detectors.clone(),
                 settings::pool(config, false),
             );
+            let pool = InTurn::new(pool, every, checks.clone());
             let shard = Worker::new(settings::shard(config), pool, Arc::clone(&parts.counters));
             let (input, inside) = sync_channel(SHARD_QUEUE);
             let report = report.clone();
             threads.push(spawn(format!("shard-{number}"), move || shard::run(shard, &inside, &report))?);
             inputs.push(input);
         }
-        drop(report);
+        drop((report, checks));
         let correlating = Correlating {
             correlator,
             shards,

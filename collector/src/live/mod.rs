@@ -21,6 +21,7 @@ use crate::{
         queue::DetectionQueue,
         saved::Kept,
     },
+    selfcheck::Board,
     settings,
     telemetry::{Telemetry, WatchedExporter},
 };
@@ -148,6 +149,8 @@ impl Live {
         telemetry.watch_exporters(&watched_exporters);
         telemetry.watch_detection(&counters);
         telemetry.watch_detectors(&loaded.detectors);
+        let board = Arc::<Board>::default();
+        telemetry.watch_selfcheck(&board);
 
         let detection = Arc::new(DetectionQueue::new(config.detection.queue_requests, config.detection.queue_bytes));
         let (acknowledge, acknowledgements) = std::sync::mpsc::sync_channel::<IncidentId>(MOST_ACKNOWLEDGEMENTS);
@@ -163,6 +166,7 @@ impl Live {
             store: store.clone(),
             targets,
             kept,
+            board: Arc::clone(&board),
         })?;
 
         let ways = Signal::ALL.map(|signal| way(config, signal, &exporters));
@@ -187,8 +191,12 @@ impl Live {
         }
         if let Some(listener) = listeners.console.take() {
             let shown = Arc::clone(&telemetry);
-            let source =
-                ConsoleSource { overview: Arc::clone(&overview), metrics: Box::new(move || shown.text()), acknowledge };
+            let source = ConsoleSource {
+                overview: Arc::clone(&overview),
+                metrics: Box::new(move || shown.text()),
+                acknowledge,
+                board,
+            };
             let serve = foreshock_console::serve(listener, Arc::new(source), until(pages_stopped));
             pages.spawn(watched("the console", failure, serve));
         }

@@ -1,6 +1,7 @@
 //! What the console shows, kept up to date by the correlator's thread.
 
-use foreshock_console::{NotAcknowledged, Source, views};
+use crate::selfcheck::Board;
+use foreshock_console::{NotAcknowledged, Source, selfcheck::Check, views};
 use foreshock_engine::{
     event::{Anomaly, Event, Incident, IncidentId},
     incident::{Edge, ServiceHealth},
@@ -115,6 +116,8 @@ pub struct ConsoleSource {
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Incidents that somebody takes.
     pub acknowledge: SyncSender<IncidentId>,
+    /// The last self-checks.
+    pub board: Arc<Board>,
 }
 
 impl Source for ConsoleSource {
@@ -148,6 +151,10 @@ impl Source for ConsoleSource {
             services: shown.services.iter().map(|health| health.service.to_string()).collect(),
             edges: shown.edges.iter().map(views::Edge::from).collect(),
         }
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        self.board.all()
     }
 
     fn acknowledge(&self, id: &str) -> Result<(), NotAcknowledged> {

@@ -3,7 +3,7 @@
 //! Almost all are read from counters that the parts keep anyway; nothing is added to the path of a request.
 
 use super::{Telemetry, WatchedExporter};
-use crate::pipeline::counters::DetectionCounters;
+use crate::{pipeline::counters::DetectionCounters, selfcheck::Board};
 use foreshock_otlp::{
     Signal,
     export::ExporterCounters,
@@ -185,6 +185,30 @@ impl Telemetry {
             let (durations, labels) = (durations.clone(), [KeyValue::new("detector", detector)]);
             stats.watch_calls(move |seconds| durations.record(seconds, &labels));
         }
+    }
+
+    /// Shows what the self-checks found. To be called once.
+    pub fn watch_selfcheck(&self, board: &Arc<Board>) {
+        let (ratios, blind, made) = (Arc::clone(board), Arc::clone(board), Arc::clone(board));
+        let description = "Checks of one service each.";
+        self.counter("foreshock_selfcheck_runs".to_owned(), description, move |observer| {
+            observer.observe(made.made(), &[])
+        });
+        let description =
+            "Share of the anomalies put into copies of windows that were seen, by the last check of each service.";
+        let observe = move |observer: &dyn AsyncInstrument<f64>| {
+            for (detector, kind, ratio) in ratios.ratios() {
+                observer.observe(ratio, &[KeyValue::new("detector", detector), KeyValue::new("kind", kind)]);
+            }
+        };
+        let gauge = self.meter.f64_observable_gauge("foreshock_selfcheck_detected_ratio").with_description(description);
+        let _ = gauge.with_callback(observe).build();
+        let description = "Checked series that a detector is blind on.";
+        self.gauge("foreshock_selfcheck_blind_series", description, move |observer| {
+            for (detector, reason, series) in blind.blind() {
+                observer.observe(series, &[KeyValue::new("detector", detector), KeyValue::new("reason", reason)]);
+            }
+        });
     }
 
     fn counter(

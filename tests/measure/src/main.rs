@@ -1,5 +1,6 @@
 //! Measures detectors natively on public labelled data: `measure nab DETECTOR FOLDER [CONFIG]` or
-//! `measure servers DETECTOR FOLDER STEP [CONFIG]`.
+//! `measure servers DETECTOR FOLDER STEP [CONFIG]`; and on calm weeks, how many anomalies they open: `measure calm BUDGETS [DETECTORS]
+//! [LINES]`, where lists are separated by commas, budgets are false alarms a service-day, and so many anomalies are shown.
 //!
 //! This is the short way for whoever tunes a detector: one model, one thread, no sandbox, no collector. What the product
 //! does with the same data is `foreshock backtest`. `CONFIG` is the detector's configuration as JSON; `$P` in it stands for
@@ -15,6 +16,7 @@ mod servers;
 use anyhow::{Context, Result, bail};
 use foreshock_detector::{Detector, Setup, Verdict, Window};
 use foreshock_joint::Joint;
+use foreshock_measure::calm;
 use std::{
     env, fs,
     io::{Read, Write, stdout},
@@ -87,7 +89,16 @@ fn main() -> Result<()> {
         ["servers", detector, folder, step, config] => {
             servers::measure(detector, Path::new(folder), step.parse().context("STEP is a number")?, config)
         }
-        _ => bail!("usage: measure nab|servers DETECTOR FOLDER [STEP] [CONFIG]"),
+        ["calm", budgets, ref more @ ..] => {
+            let budgets =
+                budgets.split(',').map(str::parse).collect::<Result<Vec<f64>, _>>().context("BUDGETS are numbers")?;
+            let detectors = more.first().map_or(calm::DEFAULT.to_vec(), |names| names.split(',').collect());
+            let show = more.get(1).map_or(Ok(0), |number| number.parse()).context("LINES is a number")?;
+            return calm::measure(&detectors, &budgets, show, &mut stdout());
+        }
+        _ => bail!(
+            "usage: measure calm BUDGETS [DETECTORS] [LINES], or measure nab|servers DETECTOR FOLDER [STEP] [CONFIG]"
+        ),
     }?;
     stdout().write_all(report.as_bytes())?;
     Ok(())

@@ -18,8 +18,6 @@
 //!
 //! A change for the better (faster, fewer errors, a resource less used) is worth knowing and no more, see
 //! `is_improvement`.
-//!
-//! Who looks at many series sees rare things: see [`MatterSettings::open_surprise`].
 
 use crate::{
     event::Anomaly,
@@ -39,24 +37,15 @@ pub struct MatterSettings {
     pub share: f64,
     /// Calls, records or other things counted, per second.
     pub per_second: f64,
-    /// Surprise that a finding needs in a service with 50 series to count, if it is not about a log pattern. With `n` series it
-    /// is this and `log10(n / 50)`, as Bonferroni has it: ten times as many series, ten times as rare. A score without a
-    /// finding needs one more.
-    pub open_surprise: f64,
 }
 
 impl Default for MatterSettings {
     fn default() -> Self {
-        Self { relative: 0.25, seconds: 0.005, error_share: 0.01, share: 0.05, per_second: 0.1, open_surprise: 5.0 }
+        Self { relative: 0.25, seconds: 0.005, error_share: 0.01, share: 0.05, per_second: 0.1 }
     }
 }
 
 impl MatterSettings {
-    /// Surprise that counts in a service with `series` series.
-    pub(super) fn needed_surprise(&self, series: usize) -> f64 {
-        self.open_surprise + (series.max(1) as f64 / 50.0).log10()
-    }
-
     /// Whether `observed` is far enough from `expected`. `ease` is 1, or less for what is known to be odd already.
     pub(super) fn matters(&self, series: &Series, observed: f64, expected: f64, ease: f64) -> bool {
         let apart = (observed - expected).abs();
@@ -223,16 +212,6 @@ mod tests {
         }
         let open = series("http.server.request.duration", "s", Quantile, &[]);
         assert!(settings.matters(&open, 0.0265, 0.0211, 0.5), "half of it keeps an open one going");
-    }
-
-    /// A service with many series must not cry wolf more often than one with few.
-    #[test]
-    fn many_series_need_more_surprise() {
-        let settings = MatterSettings::default();
-        for (series, needed) in [(5, 4.0), (50, 5.0), (500, 6.0), (5_000, 7.0)] {
-            assert!((settings.needed_surprise(series) - needed).abs() < 1e-12, "{series}");
-        }
-        assert!(settings.needed_surprise(0).is_finite());
     }
 
     /// Faster is no trouble, fewer calls may be.

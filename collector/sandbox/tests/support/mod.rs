@@ -34,6 +34,7 @@ pub(crate) fn spec(name: &str, component: &[u8], config: &str) -> DetectorSpec {
         component: component.into(),
         services: Arc::new(|_| true),
         config: serde_json::from_str(config).unwrap(),
+        weight: 1.0,
         limits: limits(),
     }
 }

@@ -48,6 +48,7 @@ impl Checker<'_, '_> {
             module,
             services: services.into_iter().map(|glob| glob.value).collect(),
             config,
+            weight: raw.weight.unwrap_or(1.0),
             limits: raw.limits.or_defaults(),
         })
     }
@@ -129,12 +130,15 @@ impl Checker<'_, '_> {
             streams_per_service: size(raw.streams_per_service),
             templates_per_service: size(raw.templates_per_service),
             operations_per_service: size(raw.operations_per_service),
+            selfcheck_every: raw.selfcheck_every.unwrap_or(Duration::from_secs(900)),
+            false_alarms_per_service_day: raw.false_alarms_per_service_day,
             anomalies: AnomalyConfig {
                 open_score: raw.anomalies.open_score.as_ref().map(|at| at.value),
                 close_score: raw.anomalies.close_score.as_ref().map(|at| at.value),
                 open_windows: count(raw.anomalies.open_windows.as_ref().map(|at| at.value)),
                 open_of: count(raw.anomalies.open_of.as_ref().map(|at| at.value)),
                 close_windows: count(raw.anomalies.close_windows),
+                refractory_windows: count(raw.anomalies.refractory_windows),
                 minimum_duration: raw.anomalies.minimum_duration,
                 minimum_volume: raw.anomalies.minimum_volume,
                 unknown_volume_windows: count(raw.anomalies.unknown_volume_windows),

@@ -43,7 +43,7 @@ pub(super) fn check(raw: &Raw, folder: &Path, surroundings: &Surroundings<'_>, p
     }
     let memory_bytes = raw.detectors.iter().map(|(_, detector)| detector.limits.or_defaults().memory_bytes).max();
     let services = raw.detection.services.and_then(|services| usize::try_from(services).ok()).unwrap_or(10_000);
-    let models = services.saturating_mul(raw.detectors.len());
+    let models = (services + 1).saturating_mul(raw.detectors.len());
     surroundings.modules.expect(models, memory_bytes.unwrap_or(16 << 20));
     let detectors: Vec<DetectorConfig> =
         raw.detectors.iter().filter_map(|(name, detector)| checker.detector(name, detector)).collect();

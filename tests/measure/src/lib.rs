@@ -1,0 +1,3 @@
+//! What measures detectors and the engine natively, for programs and tests of this package.
+
+pub mod calm;

@@ -1,0 +1,41 @@
+//! The budget of false alarms on calm weeks, and faults among them. `cargo xtask calm` plays far longer ones and prints a table.
+
+use foreshock_engine::anomaly::AnomalySettings;
+use foreshock_measure::calm::{Character, DEFAULT, Group, calm, faults};
+
+fn group(name: &'static str, services: u64, series: usize, calls: f64, first_day: u64, days: f64) -> Group {
+    Group { name, services, character: Character { series, calls }, step: 60, first_day, warmup_days: 2.0, days }
+}
+
+fn settings(budget: f64) -> AnomalySettings {
+    let mut settings = AnomalySettings::default();
+    settings.budget.per_service_day = budget;
+    settings
+}
+
+/// Protects the one promise that decides whether people keep it: services that nothing ails open no more than twice their budget of anomalies,
+/// with 5 series and with 500, busy and nearly idle, over rollouts, batch jobs, weekends and the night in which clocks go forward.
+#[test]
+fn calm_weeks_keep_within_twice_the_budget() {
+    for group in [
+        group("5 series", 8, 5, 50.0, 0, 14.0),
+        group("5 series, few calls", 8, 5, 0.01, 0, 14.0),
+        group("500 series", 1, 500, 500.0, 9, 4.0),
+        group("500 series, few calls", 1, 500, 2.0, 9, 8.0),
+    ] {
+        let opened = calm(&group, &DEFAULT, settings(0.5)).expect("detectors work");
+        let most = 2.0 * 0.5 * opened.service_days;
+        assert!(opened.all as f64 <= most, "{}: {} of {most}\n{}", group.name, opened.all, opened.lines.join("\n"));
+    }
+}
+
+/// Silence is easy to keep by saying nothing: each kind of fault is found among the same weeks, in large services and small ones.
+#[test]
+fn faults_are_found_within_the_budget() {
+    for (series, calls) in [(5, 50.0), (50, 20.0), (500, 500.0)] {
+        let group = group("broken", 1, series, calls, 0, 0.0);
+        for (fault, found) in faults(&group, &DEFAULT, settings(0.5), 60).expect("detectors work") {
+            assert!(found.is_some(), "{fault:?} in a service of {series} series");
+        }
+    }
+}
