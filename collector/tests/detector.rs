@@ -206,6 +206,25 @@ fn the_orders_example_finds_what_single_series_hide() {
     assert!(!built_in.contains("2026-01-05 18:4"), "{built_in}");
 }
 
+/// The contract can be used by itself: a detector in which nothing of this repository is but `wit/`, not even by way of a dependency,
+/// builds, passes every check, and finds what is wrong in a recording.
+#[test]
+fn the_contract_can_be_used_by_itself() {
+    let project = Path::new(&example("wit-only")).to_owned();
+    let tree = cargo(&project, &["tree", "--locked", "--prefix", "none", "--target", "wasm32-unknown-unknown"]);
+    let tree = said(&tree);
+    assert!(tree.contains("wit-bindgen v") && !tree.contains("foreshock"), "{tree}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let component = folder.path().join("new-high.wasm").display().to_string();
+    let output = foreshock(&["build", &example("wit-only"), "--target-dir", &target(), "--output", &component]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let recording = example("rust/recording.csv");
+    passes(&component, &["--input", &recording], "16");
+    let output = foreshock(&["run", &component, "--input", &recording]);
+    let shown = text(&output.stdout);
+    assert!(shown.contains("2026-01-05 00:30:00") && shown.contains("higher than ever before"), "{}", said(&output));
+}
+
 /// Detectors in other languages, against the published contract without the crate for authors: the template builds, imports nothing
 /// but the contract, passes every check on its recording, and answers as the others do.
 #[test]

@@ -7,6 +7,7 @@ use foreshock_engine::{
     verdict::{Detector, DetectorHealth, Detectors, Verdict},
     window::{ClosedWindow, Series, ServiceKey},
 };
+use foreshock_sandbox::LoadedDetector;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -142,6 +143,10 @@ impl<D: SavedDetectors> SavedDetectors for Tap<D> {
 
     fn restore(&mut self, service: &ServiceKey, bytes: &[u8]) -> Result<(), String> {
         self.inner.restore(service, bytes)
+    }
+
+    fn replace(&mut self, detectors: &[Arc<LoadedDetector>]) {
+        self.inner.replace(detectors);
     }
 }
 

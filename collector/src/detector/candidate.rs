@@ -1,14 +1,16 @@
 //! The component that an author works on, and the sandbox it is tried in.
 
 use super::contract::{self, Contract};
-use crate::{cli::Failure, config::fields::parse_duration, detectors::chain};
+use crate::{
+    cli::Failure,
+    config::{Module, fields::parse_duration},
+    detectors::{self, chain},
+};
 use foreshock_sandbox::{
     DetectorPool, DetectorSpec, Limits, LoadError, LoadedDetector, PoolSettings, Sandbox, Settings,
 };
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-/// Largest component that is read, in bytes; as for a configuration's.
-const LARGEST: u64 = 64 << 20;
 /// A model is never stopped for what else the machine does: deadlines are this many times longer, and the time that calls
 /// really took is compared with the deadline afterwards.
 const PATIENCE: u32 = 100;
@@ -16,7 +18,7 @@ const PATIENCE: u32 = 100;
 /// Which component, and under what conditions.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Chosen {
-    /// The component: a file, or `builtin:NAME`
+    /// The component: a file, `builtin:NAME`, or `oci://REGISTRY/REPOSITORY@sha256:DIGEST`
     #[arg(value_name = "FILE.wasm")]
     pub module: String,
     /// The detector's configuration, a JSON object, or `@FILE` to read it from a file
@@ -68,19 +70,14 @@ impl Candidate {
     pub(super) fn read(arguments: &Chosen) -> Result<Self, Failure> {
         let name = arguments.module.clone();
         let unusable = |why: String| Failure::Unusable(format!("foreshock: {name}: {why}"));
-        let bytes: Arc<[u8]> = match name.strip_prefix("builtin:") {
-            Some(builtin) => foreshock_builtin::component(builtin).map(Arc::from).ok_or_else(|| {
-                let names: Vec<&str> = foreshock_builtin::names().collect();
-                unusable(format!("there is no such detector; there is {}", names.join(", ")))
-            })?,
-            None => {
-                let size = std::fs::metadata(&name).map_err(|error| unusable(format!("can't be read: {error}")))?.len();
-                if size > LARGEST {
-                    return Err(unusable(format!("is {size} bytes long; at most {LARGEST} are read")));
-                }
-                std::fs::read(&name).map(Arc::from).map_err(|error| unusable(format!("can't be read: {error}")))?
-            }
+        let module = match name.split_once(':') {
+            Some(("builtin", builtin)) => Module::Builtin(builtin.to_owned()),
+            Some(("oci", _)) => Module::Oci(
+                name.parse().map_err(|error: foreshock_registry::ReferenceError| unusable(error.to_string()))?,
+            ),
+            _ => Module::File(PathBuf::from(&name)),
         };
+        let bytes = detectors::component(&module, None).map_err(unusable)?;
         let contract = contract::read(&bytes).map_err(unusable)?;
         let text = match arguments.config.strip_prefix('@') {
             Some(path) => std::fs::read_to_string(path)
@@ -142,11 +139,7 @@ impl Candidate {
 
     /// Whether the configuration is what the detector's schema asks for; the error says why not.
     pub(super) fn fits_schema(&self, schema: &serde_json::Value) -> Result<(), String> {
-        let validator =
-            jsonschema::validator_for(schema).map_err(|error| format!("the schema is of no use: {error}"))?;
-        let problems: Vec<String> =
-            validator.iter_errors(&self.config).take(8).map(|error| error.to_string()).collect();
-        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+        detectors::fits_schema(&self.config, schema)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Detection's threads: the dispatcher, the shards, the correlator, the emission and the store's writer.
 
-use super::{KeeperInput, keeper};
+use super::{KeeperInput, keeper, replace::Detectors};
 use crate::{
     config::Config,
     detectors::Loaded,
@@ -65,6 +65,8 @@ pub(super) struct Parts<'a> {
     pub(super) store: Option<Arc<Store>>,
     pub(super) targets: Vec<Target>,
     pub(super) kept: Kept,
+    /// Detectors to run instead.
+    pub(super) replacements: Receiver<Detectors>,
 }
 
 /// The threads.
@@ -162,6 +164,7 @@ impl Engine {
             counters: parts.counters,
             hurry: Arc::clone(&hurry),
             shards,
+            replacements: parts.replacements,
         };
         let kept = parts.kept;
         threads.push(spawn("dispatcher".to_owned(), move || driver.run(kept))?);
@@ -202,6 +205,7 @@ struct Driver {
     counters: Arc<DetectionCounters>,
     hurry: Arc<AtomicBool>,
     shards: usize,
+    replacements: Receiver<Detectors>,
 }
 
 impl Driver {
@@ -225,6 +229,10 @@ impl Driver {
                 let snapshots = self.dispatcher.services().div_ceil(self.shards * SNAPSHOT_TICKS) + 1;
                 self.dispatcher.tick(second, snapshots)?;
                 due = second.plus(SECOND);
+                // Windows are judged at ticks, so that this is between two windows, and for all shards the same two.
+                if let Some(detectors) = self.replacements.try_iter().last() {
+                    self.dispatcher.replace(&detectors)?;
+                }
             }
             match self.queue.take(self.clock.until(due)) {
                 Taken::Nothing => {}
