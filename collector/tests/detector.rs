@@ -179,6 +179,19 @@ fn a_new_rust_project_builds_and_passes() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let output = foreshock(&["bench", &component]);
     assert!(text(&output.stdout).contains("us a window"), "{}", said(&output));
+    let events = replayed(&project);
+    assert!(events.contains("foreshock.anomaly.detected") && events.contains("queue-guard"), "{events}");
+}
+
+/// Plays a project's recording through the whole of Foreshock, with the project's configuration.
+fn replayed(project: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_foreshock"))
+        .args(["replay", "--config", "foreshock.yaml", "--input", "recording.csv", "--output", "events.jsonl"])
+        .current_dir(project)
+        .output()
+        .expect("the program starts");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    std::fs::read_to_string(project.join("events.jsonl")).expect("events")
 }
 
 /// The example of a rule of the business: its own tests, and the component finds in the engine's windows what they find natively,
@@ -246,6 +259,8 @@ fn templates_in_other_languages_build_and_pass() {
         let component = project.join(format!("{name}.wasm")).display().to_string();
         let recording = project.join("recording.csv").display().to_string();
         passes(&component, &["--input", &recording], memory);
+        let events = replayed(&project);
+        assert!(events.contains("foreshock.anomaly.detected") && events.contains(&name), "{events}");
     }
 }
 
