@@ -85,7 +85,7 @@ mod tests {
     /// Challenges of the shapes that registries send lead to the address of a token; others lead nowhere.
     #[test]
     fn challenges_lead_to_a_token() {
-        let address = |header: &str| bearer(header).map(|bearer| bearer.address());
+        let address = |header: &str| bearer(header).as_ref().map(Bearer::address);
         let usual = r#"Bearer realm="https://auth.example.com/token",service="registry.example.com",scope="repository:acme/orders:pull""#;
         assert_eq!(
             address(usual).as_deref(),

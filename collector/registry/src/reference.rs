@@ -132,7 +132,7 @@ fn is_repository(text: &str) -> bool {
     let is_plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     let is_separator = |text: &str| matches!(text, "." | "_" | "__") || text.bytes().all(|c| c == b'-');
     let is_component = |component: &str| {
-        let ends = [component.bytes().next(), component.bytes().last()];
+        let ends = [component.bytes().next(), component.bytes().next_back()];
         ends.iter().all(|end| end.is_some_and(is_plain))
             && component
                 .split(|c: char| u8::try_from(c).is_ok_and(is_plain))
