@@ -31,7 +31,8 @@ enum Command {
     /// Take telemetry, forward it, and look at it
     ///
     /// Runs until SIGTERM or SIGINT; then stops accepting, sends what is queued, and keeps what could not be sent and what
-    /// was learned in the state folder (`storage.path`).
+    /// was learned in the state folder (`storage.path`). SIGHUP has the configuration read again: detectors are replaced at
+    /// once and go on from what was learned, everything else needs a restart. A component's file that changes is noticed by itself.
     Run(ConfigFile),
     /// Say everything that is wrong with a configuration, each problem with its line
     Validate(ConfigFile),
@@ -100,7 +101,9 @@ impl From<Problems> for Failure {
 #[must_use]
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run(file) => load(&file.config).map_err(Failure::from).and_then(|loaded| crate::run::run(&loaded)),
+        Command::Run(file) => {
+            load(&file.config).map_err(Failure::from).and_then(|loaded| crate::run::run(&loaded, &file.config))
+        }
         Command::Validate(file) => validate(&file.config),
         Command::Demo(arguments) => crate::demo::start(arguments).map_err(Failure::from),
         Command::Replay(arguments) => crate::replay::run(&arguments),

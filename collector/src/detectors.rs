@@ -9,11 +9,12 @@ use foreshock_engine::{
     saved,
     window::{Series, ServiceKey},
 };
+use foreshock_registry::Cache;
 use foreshock_sandbox::{DetectorPool, DetectorSpec, LoadedDetector, Sandbox, ServiceFilter, ServiceState, Settings};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
@@ -22,19 +23,28 @@ const SCHEMA: u32 = 1;
 /// Largest component that is read, in bytes.
 const LARGEST_COMPONENT: u64 = 64 << 20;
 /// Most models that live at once, whatever the configuration would allow.
-const MOST_MODELS: usize = 30_000;
+pub(crate) const MOST_MODELS: usize = 30_000;
 
 /// Looks components up by asking them, in a sandbox that is made when the first one is asked.
 #[derive(Debug, Default)]
 pub struct Components {
-    /// Models and memory of one, in bytes, that the configuration will come to.
-    expected: OnceLock<(usize, usize)>,
-    sandbox: OnceLock<Option<Sandbox>>,
+    /// Models and memory of one, in bytes, that the configuration will come to, and the folder of its state.
+    expected: OnceLock<(usize, usize, Option<PathBuf>)>,
+    sandbox: OnceLock<Option<Arc<Sandbox>>>,
     answers: Mutex<BTreeMap<Module, Result<ModuleAbout, String>>>,
 }
 
-/// The bytes of a component; the error ends a sentence that begins with the module.
-fn component(module: &Module) -> Result<Arc<[u8]>, String> {
+impl Components {
+    /// Asks them in a sandbox that is there already.
+    #[must_use]
+    pub fn within(sandbox: Arc<Sandbox>) -> Self {
+        Self { sandbox: OnceLock::from(Some(sandbox)), ..Self::default() }
+    }
+}
+
+/// The bytes of a component; the error ends a sentence that begins with the module. What comes from a registry is kept in the
+/// folder of the state, if there is one.
+pub(crate) fn component(module: &Module, storage: Option<&Path>) -> Result<Arc<[u8]>, String> {
     match module {
         Module::Builtin(name) => foreshock_builtin::component(name).map(Arc::from).ok_or_else(|| {
             let names: Vec<String> = foreshock_builtin::names().map(|name| format!("`builtin:{name}`")).collect();
@@ -46,6 +56,12 @@ fn component(module: &Module) -> Result<Arc<[u8]>, String> {
                 return Err(format!("is {size} bytes long; at most {LARGEST_COMPONENT} are read"));
             }
             std::fs::read(path).map(Arc::from).map_err(|error| format!("can't be read: {error}"))
+        }
+        Module::Oci(reference) => {
+            let cache = storage.map(|folder| Cache::new(&folder.join("components")));
+            let limits = foreshock_registry::Limits { component_bytes: LARGEST_COMPONENT, ..Default::default() };
+            foreshock_registry::component(reference, cache.as_ref(), &limits)
+                .map_err(|error| format!("can't be fetched: {}", chain(&error)))
         }
     }
 }
@@ -62,9 +78,9 @@ fn sandbox_settings(models: usize, memory_bytes: usize, code_folder: Option<Path
 }
 
 impl Modules for Components {
-    fn expect(&self, models: usize, memory_bytes: usize) {
+    fn expect(&self, models: usize, memory_bytes: usize, storage: Option<&Path>) {
         // Whoever asks first decides; the worst that a second configuration can come to is to compile again.
-        let _ = self.expected.set((models, memory_bytes));
+        let _ = self.expected.set((models, memory_bytes, storage.map(Path::to_owned)));
     }
 
     fn about(&self, module: &Module) -> Result<ModuleAbout, String> {
@@ -73,13 +89,13 @@ impl Modules for Components {
             return answer.clone();
         }
         let sandbox = self.sandbox.get_or_init(|| {
-            let (models, memory_bytes) = self.expected.get().copied().unwrap_or((16, 16 << 20));
+            let (models, memory_bytes) = self.expected.get().map_or((16, 16 << 20), |it| (it.0, it.1));
             let settings = sandbox_settings(models, memory_bytes, None);
-            Sandbox::new(settings).inspect_err(|error| tracing::error!(%error, "no sandbox")).ok()
+            Sandbox::new(settings).inspect_err(|error| tracing::error!(%error, "no sandbox")).ok().map(Arc::new)
         });
         let answer = match sandbox {
             None => Err("can't be asked: this machine does not let a sandbox be made".to_owned()),
-            Some(sandbox) => component(module).and_then(|bytes| {
+            Some(sandbox) => component(module, self.expected.get().and_then(|it| it.2.as_deref())).and_then(|bytes| {
                 let about = sandbox.about(&bytes).map_err(|error| format!("can't be used: {}", chain(&error)))?;
                 Ok(ModuleAbout {
                     title: format!("{} {}", about.name, about.version),
@@ -142,25 +158,59 @@ pub fn load(config: &Config) -> anyhow::Result<Loaded> {
 /// # Errors
 /// If a component can't be loaded.
 pub(crate) fn again(config: &Config, sandbox: &Sandbox) -> anyhow::Result<Vec<Arc<LoadedDetector>>> {
-    let step = u64::try_from(config.detection.window.as_nanos()).unwrap_or(u64::MAX);
+    let step = step(config);
     let mut detectors = Vec::new();
     for detector in &config.detectors {
-        let name = &detector.name;
-        let bytes = component(&detector.module)
-            .map_err(|reason| anyhow::anyhow!("detector `{name}`: `{}` {reason}", detector.module))?;
-        let spec = DetectorSpec {
-            name: name.clone(),
-            component: bytes,
-            services: filter(detector).with_context(|| format!("detector `{name}`"))?,
-            config: detector.config.clone(),
-            weight: detector.weight,
-            limits: detector.limits,
-        };
-        let loaded = sandbox.load(spec).with_context(|| format!("detector `{name}` can't be loaded"))?;
-        sandbox.try_open(&loaded, step).with_context(|| format!("detector `{name}` refuses its configuration"))?;
-        detectors.push(Arc::new(loaded));
+        let bytes = component(&detector.module, config.storage.as_deref())
+            .map_err(|reason| anyhow::anyhow!("detector `{}`: `{}` {reason}", detector.name, detector.module))?;
+        detectors.push(Arc::new(load_one(sandbox, detector, bytes, step)?));
     }
     Ok(detectors)
+}
+
+/// The length of a window in nanoseconds.
+pub(crate) fn step(config: &Config) -> u64 {
+    u64::try_from(config.detection.window.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Loads one detector and opens a model of it for trial.
+///
+/// # Errors
+/// If its component can't be a detector, or refuses its configuration.
+pub(crate) fn load_one(
+    sandbox: &Sandbox,
+    detector: &DetectorConfig,
+    component: Arc<[u8]>,
+    step: u64,
+) -> anyhow::Result<LoadedDetector> {
+    let name = &detector.name;
+    let spec = DetectorSpec {
+        name: name.clone(),
+        component,
+        services: filter(detector).with_context(|| format!("detector `{name}`"))?,
+        config: detector.config.clone(),
+        weight: detector.weight,
+        limits: detector.limits,
+    };
+    let loaded = sandbox.load(spec).with_context(|| format!("detector `{name}` can't be loaded"))?;
+    fits_schema(&detector.config, &loaded.about().config_schema)
+        .map_err(|why| anyhow::anyhow!("detector `{name}`: its configuration does not fit this component: {why}"))?;
+    sandbox.try_open(&loaded, step).with_context(|| format!("detector `{name}` refuses its configuration"))?;
+    Ok(loaded)
+}
+
+/// Whether a configuration is what a detector's schema asks for; the error says why not.
+pub(crate) fn fits_schema(config: &serde_json::Value, schema: &serde_json::Value) -> Result<(), String> {
+    let validator = jsonschema::validator_for(schema).map_err(|error| format!("the schema is of no use: {error}"))?;
+    let problems: Vec<String> = validator
+        .iter_errors(config)
+        .take(8)
+        .map(|error| match error.instance_path().to_string() {
+            at if at.is_empty() => error.to_string(),
+            at => format!("{}: {error}", at.trim_start_matches('/').replace('/', ".")),
+        })
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
 }
 
 /// Globs with a slash are over `namespace/name`, others over the name alone.
@@ -190,5 +240,9 @@ impl SavedDetectors for DetectorPool {
             tracing::info!(%service, detectors = ?cold, "these detectors start cold: they are new, or configured in another way");
         }
         Ok(())
+    }
+
+    fn replace(&mut self, detectors: &[Arc<LoadedDetector>]) {
+        Self::replace(self, detectors.to_vec());
     }
 }

@@ -8,11 +8,11 @@ use crate::{
     telemetry::Telemetry,
 };
 use anyhow::Context as _;
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Runs until SIGTERM or SIGINT, or until a part fails.
-pub(crate) fn run(loaded: &Loaded) -> Result<(), Failure> {
+/// Runs until SIGTERM or SIGINT, or until a part fails. SIGHUP has the configuration at `path` read again.
+pub(crate) fn run(loaded: &Loaded, path: &Path) -> Result<(), Failure> {
     for line in loaded.warnings.lines(Gravity::Warning) {
         say(&line);
     }
@@ -21,13 +21,13 @@ pub(crate) fn run(loaded: &Loaded) -> Result<(), Failure> {
         .thread_name("foreshock-io")
         .build()
         .context("the async runtime can't be started")?;
-    let ended = runtime.block_on(serve(loaded));
+    let ended = runtime.block_on(serve(loaded, path));
     // A second signal means now: whatever still blocks a thread is not waited for.
     runtime.shutdown_background();
     Ok(ended?)
 }
 
-async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
+async fn serve(loaded: &Loaded, path: &Path) -> anyhow::Result<()> {
     let config = &loaded.config;
     let telemetry = Arc::new(Telemetry::start(&config.telemetry)?);
     telemetry.install(&config.telemetry)?;
@@ -35,22 +35,28 @@ async fn serve(loaded: &Loaded) -> anyhow::Result<()> {
     let started = Live::start(config, Arc::new(SystemClock), telemetry);
     let mut live = tokio::select! {
         started = started => started?,
-        name = signals.next() => {
+        name = signals.stop() => {
             say(&format!("foreshock: {name} while starting, nothing was taken"));
             return Ok(());
         }
     };
     say(&ready(live.addresses()));
-    let failure = tokio::select! {
-        name = signals.next() => {
-            say(&format!("foreshock: {name}, draining for at most {:?}", config.shutdown_timeout));
-            None
+    let failure = loop {
+        tokio::select! {
+            caught = signals.next() => match caught {
+                Caught::Stop(name) => {
+                    say(&format!("foreshock: {name}, draining for at most {:?}", config.shutdown_timeout));
+                    break None;
+                }
+                // What becomes of it is in the log.
+                Caught::Reload => drop(live.reload(path.to_owned())),
+            },
+            failure = live.failed() => break Some(failure),
         }
-        failure = live.failed() => Some(failure),
     };
     let stopped = tokio::select! {
         stopped = live.stop() => stopped,
-        name = signals.next() => anyhow::bail!("{name} again: stopped at once, what was queued is lost"),
+        name = signals.stop() => anyhow::bail!("{name} again: stopped at once, what was queued is lost"),
     };
     say(&summary(&stopped));
     match failure {
@@ -86,22 +92,45 @@ fn summary(stopped: &Stopped) -> String {
     format!("foreshock: stopped, {} could not be sent and {fate}", parts.join(" and "))
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM, SIGINT and SIGHUP.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+}
+
+/// What a signal means.
+enum Caught {
+    /// The end; the signal's name.
+    Stop(&'static str),
+    /// The configuration is to be read again.
+    Reload,
 }
 
 impl Signals {
     fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("signals can't be listened to");
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Caught {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Caught::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Caught::Stop("SIGINT"),
+            _ = self.hangup.recv() => Caught::Reload,
+        }
+    }
+
+    /// The next signal that means the end. While it starts or stops there is nothing to read again.
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            if let Caught::Stop(name) = self.next().await {
+                return name;
+            }
         }
     }
 }

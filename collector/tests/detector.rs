@@ -179,6 +179,19 @@ fn a_new_rust_project_builds_and_passes() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let output = foreshock(&["bench", &component]);
     assert!(text(&output.stdout).contains("us a window"), "{}", said(&output));
+    let events = replayed(&project);
+    assert!(events.contains("foreshock.anomaly.detected") && events.contains("queue-guard"), "{events}");
+}
+
+/// Plays a project's recording through the whole of Foreshock, with the project's configuration.
+fn replayed(project: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_foreshock"))
+        .args(["replay", "--config", "foreshock.yaml", "--input", "recording.csv", "--output", "events.jsonl"])
+        .current_dir(project)
+        .output()
+        .expect("the program starts");
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    std::fs::read_to_string(project.join("events.jsonl")).expect("events")
 }
 
 /// The example of a rule of the business: its own tests, and the component finds in the engine's windows what they find natively,
@@ -206,6 +219,25 @@ fn the_orders_example_finds_what_single_series_hide() {
     assert!(!built_in.contains("2026-01-05 18:4"), "{built_in}");
 }
 
+/// The contract can be used by itself: a detector in which nothing of this repository is but `wit/`, not even by way of a dependency,
+/// builds, passes every check, and finds what is wrong in a recording.
+#[test]
+fn the_contract_can_be_used_by_itself() {
+    let project = Path::new(&example("wit-only")).to_owned();
+    let tree = cargo(&project, &["tree", "--locked", "--prefix", "none", "--target", "wasm32-unknown-unknown"]);
+    let tree = said(&tree);
+    assert!(tree.contains("wit-bindgen v") && !tree.contains("foreshock"), "{tree}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let component = folder.path().join("new-high.wasm").display().to_string();
+    let output = foreshock(&["build", &example("wit-only"), "--target-dir", &target(), "--output", &component]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let recording = example("rust/recording.csv");
+    passes(&component, &["--input", &recording], "16");
+    let output = foreshock(&["run", &component, "--input", &recording]);
+    let shown = text(&output.stdout);
+    assert!(shown.contains("2026-01-05 00:30:00") && shown.contains("higher than ever before"), "{}", said(&output));
+}
+
 /// Detectors in other languages, against the published contract without the crate for authors: the template builds, imports nothing
 /// but the contract, passes every check on its recording, and answers as the others do.
 #[test]
@@ -227,6 +259,8 @@ fn templates_in_other_languages_build_and_pass() {
         let component = project.join(format!("{name}.wasm")).display().to_string();
         let recording = project.join("recording.csv").display().to_string();
         passes(&component, &["--input", &recording], memory);
+        let events = replayed(&project);
+        assert!(events.contains("foreshock.anomaly.detected") && events.contains(&name), "{events}");
     }
 }
 

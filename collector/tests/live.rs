@@ -224,14 +224,118 @@ async fn a_killed_process_keeps_what_it_learned() {
     assert_eq!(ended.code(), Some(0), "SIGTERM is an orderly end");
 }
 
-/// The real program in a process of its own.
+/// The number behind a name on the console, over all labels.
+async fn metric(console: SocketAddr, name: &str) -> u64 {
+    let shown = http(console, "GET /metrics", b"").await;
+    let values = shown.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit(' ').next());
+    values.map(|value| value.parse::<u64>().expect("a whole number")).sum()
+}
+
+/// The real program takes a new component and a new configuration while telemetry flows: each window is judged exactly once, what was
+/// learned goes over, or else the cold start is said in an event; rubbish, a configuration with mistakes and a change that needs a
+/// restart leave everything as it was, and say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_detector_is_replaced_while_it_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let upstream = listener.local_addr().expect("its address");
+    let backend = Arc::<Backend>::default();
+    backend.start(listener).await;
+    let (path, component) = (folder.path().join("foreshock.yaml"), folder.path().join("guard.wasm"));
+    let configure = |guard: &str, more: &str| {
+        let text = yaml(upstream, &folder.path().join("state"), more);
+        let text =
+            text.replace("baseline: {module: \"builtin:baseline\"}", &format!("guard: {{module: guard.wasm{guard}}}"));
+        std::fs::write(&path, text.replace("detectors: [baseline]", "detectors: [guard]")).expect("a file");
+    };
+    let window = "detection: {window: 1s, lateness: 0s, idle: 1s}\n";
+    configure("", window);
+    let chaos = foreshock_builtin::chaos();
+    std::fs::write(&component, chaos).expect("a file");
+    let process = Process::start(&path).await;
+    let (console, receiver) = (process.console, process.http);
+    let hang_up = || {
+        let sent = Command::new("kill").args(["-HUP", &process.child.id().to_string()]).status().expect("kill runs");
+        assert!(sent.success());
+    };
+    let sender = tokio::spawn(async move {
+        loop {
+            post(receiver, &metrics("cart", 0)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let judged = async || metric(console, "foreshock_detector_calls_total").await;
+    let goes_on = async || {
+        let before = judged().await;
+        until("windows are judged", async || judged().await > before + 1).await;
+    };
+    goes_on().await;
+
+    // Rubbish is refused, and the one before runs on.
+    std::fs::write(&component, "not a component").expect("a file");
+    until("it is refused", async || metric(console, "foreshock_detector_replacements_failed_total").await == 1).await;
+    until("it is said", async || process.said("the new one can't be used and the one before runs on")).await;
+    goes_on().await;
+
+    // The same code under another digest: a custom section says nothing to anybody.
+    std::fs::write(&component, [chaos, b"\0\x03\x02v2"].concat()).expect("a file");
+    until("it is replaced", async || metric(console, "foreshock_detector_replacements_total").await == 1).await;
+    goes_on().await;
+    assert_eq!(metric(console, "foreshock_detector_faults_total").await, 0, "what was learned went over");
+
+    // Mistakes change nothing, and neither does what is only read at a start.
+    configure(", config: {act: dance}", window);
+    hang_up();
+    until("the mistake is said", async || process.said("detectors.guard.config.act: \"dance\" is not one of")).await;
+    configure(", config: {state_schema: 7}", "detection: {window: 2s, lateness: 0s, idle: 1s}\n");
+    hang_up();
+    until("the restart is said", async || process.said("this part changed and needs a restart")).await;
+    until("the cold start is told in an event", async || {
+        let requests = backend.requests.lock().expect("not poisoned");
+        let has = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        requests.iter().any(|(signal, bytes)| {
+            *signal == Signal::Logs
+                && has(bytes, "foreshock.detector.health")
+                && has(bytes, "reads schema 7); it starts anew")
+        })
+    })
+    .await;
+    assert_eq!(metric(console, "foreshock_detector_replacements_total").await, 2);
+    goes_on().await;
+
+    sender.abort();
+    until("the last window is judged", async || {
+        let (windows, calls) = (metric(console, "foreshock_windows_total").await, judged().await);
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        let still = (metric(console, "foreshock_windows_total").await, judged().await);
+        (windows, calls) == still
+    })
+    .await;
+    let (windows, calls) = (metric(console, "foreshock_windows_total").await, judged().await);
+    assert_eq!(windows, calls, "each window is judged once");
+}
+
+/// The real program in a process of its own, killed when dropped.
 struct Process {
     child: std::process::Child,
     http: SocketAddr,
     console: SocketAddr,
+    /// What it wrote to stderr after it was ready.
+    said: Arc<Mutex<String>>,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Process {
+    fn said(&self, text: &str) -> bool {
+        self.said.lock().expect("not poisoned").contains(text)
+    }
+
     async fn start(config: &Path) -> Self {
         let config = config.to_owned();
         tokio::task::spawn_blocking(move || {
@@ -249,12 +353,18 @@ impl Process {
                     break line;
                 }
             };
-            std::thread::spawn(move || lines.for_each(drop));
+            let said = Arc::<Mutex<String>>::default();
+            let kept = Arc::clone(&said);
+            std::thread::spawn(move || {
+                for line in lines.map_while(Result::ok) {
+                    kept.lock().expect("not poisoned").push_str(&format!("{line}\n"));
+                }
+            });
             let address = |what: &str| {
                 let (_, rest) = ready.split_once(&format!("{what} http://")).expect("the address");
                 rest.split(',').next().expect("an address").parse().expect("an address")
             };
-            Self { http: address("otlp/http"), console: address("console"), child }
+            Self { http: address("otlp/http"), console: address("console"), child, said }
         })
         .await
         .expect("starts")

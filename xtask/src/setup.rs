@@ -10,6 +10,8 @@ use std::{
 
 const WASM_TARGET: &str = "wasm32-unknown-unknown";
 const COLLECTOR_BUILDER: &str = "go.opentelemetry.io/collector/cmd/builder@v0.160.0";
+/// An OCI registry that is small enough to build in seconds, and keeps what it is given in memory.
+const REGISTRY: &str = "github.com/google/go-containerregistry/cmd/registry@v0.22.1";
 const TELEMETRYGEN: &str = "github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@v0.161.0";
 /// Modules whose sums the public checksum database may lack; `tests/peers/jaeger/go.sum` pins them instead.
 const NO_SUM_DATABASE: &str = "go.opentelemetry.io/*,github.com/open-telemetry/*,github.com/jaegertracing/*";
@@ -18,6 +20,7 @@ const NO_SUM_DATABASE: &str = "go.opentelemetry.io/*,github.com/open-telemetry/*
 pub(crate) struct Peers {
     collector: PathBuf,
     telemetrygen: PathBuf,
+    registry: PathBuf,
     jaeger: PathBuf,
     python: PathBuf,
     /// Empty where Node.js is not installed.
@@ -26,10 +29,11 @@ pub(crate) struct Peers {
 
 impl Peers {
     /// Names under which the tests look for the peers.
-    pub(crate) fn variables(&self) -> [(&'static str, &Path); 5] {
+    pub(crate) fn variables(&self) -> [(&'static str, &Path); 6] {
         [
             ("FORESHOCK_PEER_COLLECTOR", &self.collector),
             ("FORESHOCK_PEER_TELEMETRYGEN", &self.telemetrygen),
+            ("FORESHOCK_PEER_REGISTRY", &self.registry),
             ("FORESHOCK_PEER_JAEGER", &self.jaeger),
             ("FORESHOCK_PEER_PYTHON", &self.python),
             ("FORESHOCK_PEER_NODE", &self.node),
@@ -56,7 +60,8 @@ pub(crate) fn peers() -> Result<Peers> {
     fs::create_dir_all(&folder)?;
     Ok(Peers {
         collector: collector(&folder)?,
-        telemetrygen: telemetrygen(&folder)?,
+        telemetrygen: installed(&folder, "telemetrygen", TELEMETRYGEN)?,
+        registry: installed(&folder, "registry", REGISTRY)?,
         jaeger: jaeger(&folder)?,
         python: python(&folder)?,
         node: node(&folder)?,
@@ -90,15 +95,15 @@ fn collector(folder: &Path) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// The OpenTelemetry project's own generator of load.
-fn telemetrygen(folder: &Path) -> Result<PathBuf> {
-    let version = TELEMETRYGEN.rsplit('@').next().unwrap_or_default();
-    let output = folder.join(format!("telemetrygen-{version}"));
-    let program = output.join("telemetrygen");
+/// A program that Go builds by itself: `name`, from `package@version`.
+fn installed(folder: &Path, name: &str, package: &str) -> Result<PathBuf> {
+    let version = package.rsplit('@').next().unwrap_or_default();
+    let output = folder.join(format!("{name}-{version}"));
+    let program = output.join(name);
     if !program.is_file() {
-        say("building telemetrygen (once)");
+        say(&format!("building {name} (once)"));
         fs::create_dir_all(&output)?;
-        run(go()?.args(["install", TELEMETRYGEN]).env("GOBIN", &output))?;
+        run(go()?.args(["install", package]).env("GOBIN", &output))?;
     }
     Ok(program)
 }

@@ -94,6 +94,12 @@ impl LoadedDetector {
         &self.stats
     }
 
+    /// Counts on where `old` stands, whose place it takes.
+    #[must_use]
+    pub fn counting_on(self, old: &Self) -> Self {
+        Self { stats: Arc::clone(&old.stats), ..self }
+    }
+
     /// Whether it is for this service.
     #[must_use]
     pub fn is_for(&self, service: &ServiceKey) -> bool {

@@ -15,7 +15,7 @@ use foreshock_engine::{
     window::{ClosedWindow, ServiceKey},
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     sync::Arc,
 };
@@ -32,6 +32,8 @@ pub struct DetectorPool {
     detectors: Vec<Arc<LoadedDetector>>,
     settings: PoolSettings,
     services: BTreeMap<ServiceKey, Service>,
+    /// Services whose detectors are those from before [`DetectorPool::replace`].
+    stale: BTreeSet<ServiceKey>,
     health: VecDeque<DetectorHealth>,
 }
 
@@ -48,7 +50,40 @@ impl DetectorPool {
     /// A pool that runs `detectors`, in the order of the configuration.
     #[must_use]
     pub fn new(sandbox: Arc<Sandbox>, detectors: Vec<Arc<LoadedDetector>>, settings: PoolSettings) -> Self {
-        Self { sandbox, detectors, settings, services: BTreeMap::new(), health: VecDeque::new() }
+        let (services, stale) = (BTreeMap::new(), BTreeSet::new());
+        Self { sandbox, detectors, settings, services, stale, health: VecDeque::new() }
+    }
+
+    /// Runs `detectors` from each service's next window on. One that stands in the pool already (the same `Arc`) keeps its models. One
+    /// with the name of another that stands there takes its place: the old model is asked for what it learned and dropped, and the
+    /// next window opens the new one from that, so that each window is judged by exactly one of the two. What was learned is offered
+    /// where both call themselves the same; where it is not offered, or the new one answers `bad-state`, it starts cold, and
+    /// [`Detectors::poll_health`] says so.
+    ///
+    /// Costs next to nothing by itself: with each window that is judged, one more service that is silent follows.
+    pub fn replace(&mut self, detectors: Vec<Arc<LoadedDetector>>) {
+        self.detectors = detectors;
+        self.stale = self.services.keys().cloned().collect();
+    }
+
+    /// Brings the detectors of a service up to date with [`DetectorPool::replace`]. `now` is the end of the window that is at hand.
+    fn renew(&mut self, service: &ServiceKey, now: UnixNanos) {
+        if !self.stale.remove(service) {
+            return;
+        }
+        let Some(state) = self.services.get_mut(service) else { return };
+        let mut health = Vec::new();
+        let around = &mut Surroundings { sandbox: &self.sandbox, settings: &self.settings, health: &mut health };
+        let mut old = std::mem::take(&mut state.slots);
+        for detector in self.detectors.iter().filter(|detector| detector.is_for(service)) {
+            let place = old.iter().position(|slot| slot.detector.identity.name == detector.identity.name);
+            state.slots.push(match place.map(|place| old.swap_remove(place)) {
+                None => Slot::new(Arc::clone(detector), &self.settings),
+                Some(slot) if Arc::ptr_eq(&slot.detector, detector) => slot,
+                Some(slot) => slot.hand_over(Arc::clone(detector), service, now, around),
+            });
+        }
+        self.keep_health(health);
     }
 
     /// The services that it has something to keep of, in ascending order.
@@ -59,6 +94,11 @@ impl DetectorPool {
     /// What the detectors of a service have learned up to now. A detector that fails at this, or is paused, gives what it had
     /// last. `None` for an unknown service.
     pub fn snapshot(&mut self, service: &ServiceKey) -> Option<ServiceState> {
+        // What is kept must be found by the detectors that the next start has. A service that was restored and has not spoken has
+        // nothing new, and no time to say anything at.
+        if let Some(now) = self.services.get(service).map(|state| state.now).filter(|now| *now > UnixNanos(0)) {
+            self.renew(service, now);
+        }
         let state = self.services.get_mut(service)?;
         let mut health = Vec::new();
         let around = &mut Surroundings { sandbox: &self.sandbox, settings: &self.settings, health: &mut health };
@@ -83,6 +123,7 @@ impl DetectorPool {
             }
         }
         self.services.insert(service.clone(), state);
+        self.stale.remove(service);
         cold
     }
 
@@ -105,6 +146,10 @@ impl Detectors for DetectorPool {
         if !self.services.contains_key(&closed.service) {
             let service = self.new_service(&closed.service);
             self.services.insert(closed.service.clone(), service);
+        }
+        self.renew(&closed.service, closed.window.end);
+        if let Some(silent) = self.stale.first().cloned() {
+            self.renew(&silent, closed.window.end);
         }
         let Some(service) = self.services.get_mut(&closed.service) else { return Vec::new() };
         if service.slots.is_empty() {
@@ -142,6 +187,7 @@ impl Detectors for DetectorPool {
 
     fn forget(&mut self, service: &ServiceKey) {
         self.services.remove(service);
+        self.stale.remove(service);
     }
 }
 

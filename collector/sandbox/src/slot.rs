@@ -95,6 +95,44 @@ impl Slot {
         }
     }
 
+    /// The slot of `detector`, which takes this one's place and opens its model from what this one learned. Faults of the old one are
+    /// not held against the new one.
+    pub(crate) fn hand_over(
+        mut self,
+        detector: Arc<LoadedDetector>,
+        service: &ServiceKey,
+        now: UnixNanos,
+        around: &mut Surroundings<'_>,
+    ) -> Self {
+        self.keep(service, now, around);
+        let mut next = Self::new(detector, around.settings);
+        next.unwell = self.unwell;
+        let (old, new) = (&self.detector.about, &next.detector.about);
+        if old.name == new.name {
+            next.saved = self.saved;
+        } else if self.saved.is_some() {
+            next.detector.stats.add_fault(FaultReason::BadState);
+            let message = format!(
+                "what `{} {}` had learned in its place is not for `{} {}`; {}",
+                old.name,
+                old.version,
+                new.name,
+                new.version,
+                next.anew()
+            );
+            next.tell(Some(FaultReason::BadState), message, service, now, around);
+        }
+        next
+    }
+
+    /// What a cold start means.
+    fn anew(&self) -> String {
+        match self.detector.about.warmup_windows {
+            0 => "it starts anew".to_owned(),
+            windows => format!("it starts anew, and warms up for {windows} windows"),
+        }
+    }
+
     /// The verdict on a window, if the detector is to see it and has one.
     pub(crate) fn observe(&mut self, occasion: &Occasion<'_>, around: &mut Surroundings<'_>) -> Option<Verdict> {
         let window = &occasion.closed.window;
@@ -182,7 +220,7 @@ impl Slot {
             && self.saved.take().is_some()
         {
             self.detector.stats.add_fault(FaultReason::BadState);
-            let message = format!("what it had learned is of no use to it ({message}); it starts anew");
+            let message = format!("what it had learned is of no use to it ({message}); {}", self.anew());
             self.tell(Some(FaultReason::BadState), message, &closed.service, end, around);
             self.suspicion = Suspicion::default();
             opened = self.open_from_saved(closed, around);

@@ -22,7 +22,8 @@ pub struct SavedModel {
     pub module: String,
     /// SHA-256 of the component that wrote it, 64 hexadecimal digits. Another version may still read it; it says so by itself.
     pub digest: String,
-    /// Hash of the configuration and the length of a window. A state that was learned under others is not offered.
+    /// Hash of the configuration and the length of a window. A state that was learned under others is not offered at a start. (Where a
+    /// running detector is configured anew, its model's state is: see [`DetectorPool::replace`](crate::DetectorPool::replace).)
     pub config_hash: u64,
     /// `state.schema`.
     pub schema: u32,

@@ -8,6 +8,7 @@ use foreshock_engine::{
     verdict::{Detector, DetectorHealth, Detectors, Severity, Verdict},
     window::{ClosedWindow, Series, ServiceKey},
 };
+use foreshock_sandbox::LoadedDetector;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -159,6 +160,10 @@ impl<D: SavedDetectors> SavedDetectors for Tap<D> {
 
     fn restore(&mut self, service: &ServiceKey, bytes: &[u8]) -> Result<(), String> {
         self.inner.restore(service, bytes)
+    }
+
+    fn replace(&mut self, detectors: &[Arc<LoadedDetector>]) {
+        self.inner.replace(detectors);
     }
 }
 

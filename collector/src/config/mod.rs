@@ -17,6 +17,7 @@ pub use self::{
 };
 
 use foreshock_otlp::Signal;
+use foreshock_registry::Reference;
 use foreshock_sandbox::Limits;
 use std::{
     collections::BTreeMap,
@@ -192,6 +193,8 @@ pub enum Module {
     Builtin(String),
     /// A file.
     File(PathBuf),
+    /// In an OCI registry, by digest.
+    Oci(Reference),
 }
 
 impl fmt::Display for Module {
@@ -199,6 +202,7 @@ impl fmt::Display for Module {
         match self {
             Self::Builtin(name) => write!(f, "builtin:{name}"),
             Self::File(path) => write!(f, "{}", path.display()),
+            Self::Oci(reference) => reference.fmt(f),
         }
     }
 }
@@ -383,8 +387,9 @@ pub struct ModuleAbout {
 
 /// Looks components up. The configuration does not know how they are run.
 pub trait Modules {
-    /// Told before the first component is asked: how many models the configuration comes to, and the most memory of one in bytes.
-    fn expect(&self, _models: usize, _memory_bytes: usize) {}
+    /// Told before the first component is asked: how many models the configuration comes to, the most memory of one in bytes, and the
+    /// folder of the state.
+    fn expect(&self, _models: usize, _memory_bytes: usize, _storage: Option<&Path>) {}
 
     /// What a component says about itself; the error is a sentence for people.
     ///

@@ -179,7 +179,7 @@ pub(crate) struct RawRetry {
 /// One of `detectors`.
 #[derive(Debug)]
 pub(crate) struct RawDetector {
-    /// `builtin:NAME` or a path.
+    /// `builtin:NAME`, a path, or `oci://...`.
     pub(crate) module: Option<At<String>>,
     /// Globs over service names.
     pub(crate) services: Option<Vec<At<String>>>,

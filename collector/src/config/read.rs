@@ -206,7 +206,8 @@ fn read_detector(mut fields: Fields<'_>, problems: &mut Problems) -> RawDetector
     };
     if detector.module.is_none() {
         let path = fields.path("module");
-        problems.error(fields.mark, format!("{path}: is missing; it takes `builtin:NAME` or the path of a component"));
+        let takes = "`builtin:NAME`, the path of a component, or `oci://REGISTRY/REPOSITORY@sha256:DIGEST`";
+        problems.error(fields.mark, format!("{path}: is missing; it takes {takes}"));
     }
     if let Some(node) = fields.node("config") {
         match node.value {

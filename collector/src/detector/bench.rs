@@ -3,11 +3,14 @@
 use super::{
     candidate::{self, Candidate, Ready},
     feed::{Feed, KINDS},
-    playing::{Played, feed},
+    playing::{Played, fault, feed},
     table,
 };
 use crate::cli::Failure;
-use foreshock_engine::window::{ClosedWindow, SeriesKind};
+use foreshock_engine::{
+    verdict::Detectors as _,
+    window::{ClosedWindow, SeriesKind},
+};
 use foreshock_sandbox::DetectorPool;
 use std::time::{Duration, Instant};
 
@@ -36,11 +39,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let compiled = began.elapsed();
     let about = ready.detector.about();
     let mut text = format!(
-        "{} {}: {}, loaded in {} (compiled for this machine, once per process)\n",
+        "{} {}: {}, loaded in {} ({})\n",
         about.name,
         about.version,
         table::bytes(candidate.bytes.len() as u64),
         table::time(compiled),
+        match ready.sandbox.compilations() {
+            0 => "its code was kept from an earlier command",
+            _ => "compiled for this machine, which is done once",
+        },
     );
     let mut opened: Vec<Duration> = Vec::new();
     for _ in 0..20 {
@@ -124,6 +131,9 @@ fn measure(ready: &Ready, pool: &mut DetectorPool, source: &mut Feed, label: Str
     let mut times: Vec<Duration> = played.judged.iter().map(|judged| judged.took).collect();
     times.sort();
     let state = windows.first().and_then(|window| pool.snapshot(&window.service)).unwrap_or_default();
+    if let Some(fault) = pool.poll_health().as_ref().and_then(fault) {
+        return vec![label, fault];
+    }
     let state: usize = state.models.iter().map(|model| model.bytes.len()).sum();
     let micros = |time: Duration| format!("{:.1}", time.as_secs_f64() * 1e6);
     vec![

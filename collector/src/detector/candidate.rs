@@ -1,22 +1,53 @@
 //! The component that an author works on, and the sandbox it is tried in.
 
 use super::contract::{self, Contract};
-use crate::{cli::Failure, config::fields::parse_duration, detectors::chain};
+use crate::{
+    cli::Failure,
+    config::{Module, fields::parse_duration},
+    detectors::{self, chain},
+};
 use foreshock_sandbox::{
     DetectorPool, DetectorSpec, Limits, LoadError, LoadedDetector, PoolSettings, Sandbox, Settings,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-/// Largest component that is read, in bytes; as for a configuration's.
-const LARGEST: u64 = 64 << 20;
 /// A model is never stopped for what else the machine does: deadlines are this many times longer, and the time that calls
 /// really took is compared with the deadline afterwards.
 const PATIENCE: u32 = 100;
 
+/// Components whose compiled code is kept from one command to the next: that of a scripting language takes a minute to make, and a
+/// hundred megabytes of disk.
+const MOST_KEPT: usize = 8;
+
+/// Where their code is kept; `None` where the user has no cache.
+fn code_folder() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
+    Some(cache.join("foreshock/detector-code"))
+}
+
+/// Removes all code but the latest, so that there is room for one more.
+fn tidy(folder: &Path) -> std::io::Result<()> {
+    let mut kept = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.path().extension().is_some_and(|suffix| suffix == "code") {
+            kept.push((entry.metadata()?.modified()?, entry.path()));
+        }
+    }
+    kept.sort();
+    let too_many = (kept.len() + 1).saturating_sub(MOST_KEPT);
+    kept.iter().take(too_many).try_for_each(|(_, path)| std::fs::remove_file(path))
+}
+
 /// Which component, and under what conditions.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Chosen {
-    /// The component: a file, or `builtin:NAME`
+    /// The component: a file, `builtin:NAME`, or `oci://REGISTRY/REPOSITORY@sha256:DIGEST`
     #[arg(value_name = "FILE.wasm")]
     pub module: String,
     /// The detector's configuration, a JSON object, or `@FILE` to read it from a file
@@ -68,19 +99,14 @@ impl Candidate {
     pub(super) fn read(arguments: &Chosen) -> Result<Self, Failure> {
         let name = arguments.module.clone();
         let unusable = |why: String| Failure::Unusable(format!("foreshock: {name}: {why}"));
-        let bytes: Arc<[u8]> = match name.strip_prefix("builtin:") {
-            Some(builtin) => foreshock_builtin::component(builtin).map(Arc::from).ok_or_else(|| {
-                let names: Vec<&str> = foreshock_builtin::names().collect();
-                unusable(format!("there is no such detector; there is {}", names.join(", ")))
-            })?,
-            None => {
-                let size = std::fs::metadata(&name).map_err(|error| unusable(format!("can't be read: {error}")))?.len();
-                if size > LARGEST {
-                    return Err(unusable(format!("is {size} bytes long; at most {LARGEST} are read")));
-                }
-                std::fs::read(&name).map(Arc::from).map_err(|error| unusable(format!("can't be read: {error}")))?
-            }
+        let module = match name.split_once(':') {
+            Some(("builtin", builtin)) => Module::Builtin(builtin.to_owned()),
+            Some(("oci", _)) => Module::Oci(
+                name.parse().map_err(|error: foreshock_registry::ReferenceError| unusable(error.to_string()))?,
+            ),
+            _ => Module::File(PathBuf::from(&name)),
         };
+        let bytes = detectors::component(&module, None).map_err(unusable)?;
         let contract = contract::read(&bytes).map_err(unusable)?;
         let text = match arguments.config.strip_prefix('@') {
             Some(path) => std::fs::read_to_string(path)
@@ -106,7 +132,13 @@ impl Candidate {
     /// # Errors
     /// If the machine can't make a sandbox, or (inside) the component can't be a detector.
     pub(super) fn load(&self) -> Result<Result<Ready, LoadError>, Failure> {
-        let settings = Settings { max_models: 64, max_memory_bytes: self.limits.memory_bytes, ..Settings::default() };
+        let code_folder = code_folder();
+        if let Some(folder) = &code_folder {
+            // Kept code only saves time; where there is no tidying there is at most some disk to win.
+            let _ = tidy(folder);
+        }
+        let max_memory_bytes = self.limits.memory_bytes;
+        let settings = Settings { max_models: 64, max_memory_bytes, code_folder, ..Settings::default() };
         let sandbox = Sandbox::new(settings).map_err(|error| Failure::Running(error.into()))?;
         let spec = DetectorSpec {
             name: "candidate".to_owned(),
@@ -143,11 +175,7 @@ impl Candidate {
 
     /// Whether the configuration is what the detector's schema asks for; the error says why not.
     pub(super) fn fits_schema(&self, schema: &serde_json::Value) -> Result<(), String> {
-        let validator =
-            jsonschema::validator_for(schema).map_err(|error| format!("the schema is of no use: {error}"))?;
-        let problems: Vec<String> =
-            validator.iter_errors(&self.config).take(8).map(|error| error.to_string()).collect();
-        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+        detectors::fits_schema(&self.config, schema)
     }
 }
 
@@ -161,5 +189,28 @@ impl Ready {
             ..PoolSettings::new(self.step_ns)
         };
         DetectorPool::new(Arc::clone(&self.sandbox), vec![Arc::clone(&self.detector)], settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An author who builds all day must not fill the disk with code: the latest few stay, other files are left alone.
+    #[test]
+    fn only_the_latest_code_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for age in 0..12_u64 {
+            let file = std::fs::File::create(folder.path().join(format!("{age}.code"))).expect("a file");
+            file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_000 - age)).expect("a time");
+        }
+        std::fs::write(folder.path().join("secret"), "").expect("a file");
+        tidy(folder.path()).expect("tidied");
+        let mut left: Vec<_> = std::fs::read_dir(folder.path())
+            .expect("a folder")
+            .map(|entry| entry.expect("an entry").file_name().into_string().expect("text"))
+            .collect();
+        left.sort();
+        assert_eq!(left, ["0.code", "1.code", "2.code", "3.code", "4.code", "5.code", "6.code", "secret"]);
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     candidate::{self, Candidate, Ready},
     feed::{Feed, KINDS, Row},
-    playing::{Played, feed},
+    playing::{Played, fault, feed},
     recorded, table,
 };
 use crate::cli::Failure;
@@ -94,8 +94,8 @@ fn play(ready: &Ready, case: &Case) -> (Played, Option<String>) {
     for (number, window) in case.windows.iter().enumerate() {
         if (case.restarts || number == last) && number > 0 {
             let saved = pool.snapshot(&window.service);
-            if let Some(health) = std::iter::from_fn(|| pool.poll_health()).next() {
-                return (played, Some(format!("in snapshot: {}", health.message)));
+            if let Some(why) = std::iter::from_fn(|| pool.poll_health()).find_map(|health| fault(&health)) {
+                return (played, Some(format!("in snapshot: {why}")));
             }
             if let Some(saved) = saved {
                 pool = ready.pool();

@@ -4,7 +4,7 @@ use super::{
     candidate::{self, Candidate, Ready},
     contract::VERSION,
     feed::{Feed, KINDS},
-    playing::{Played, feed},
+    playing::{Played, fault, feed},
     recorded::{self, Source},
     table,
 };
@@ -277,9 +277,9 @@ fn running(ready: &Ready, windows: &[ClosedWindow], report: &mut Report) {
         let again = first_pool.snapshot(service).unwrap_or_default();
         let other = second_pool.snapshot(service).unwrap_or_default();
         let bytes: usize = once.models.iter().map(|model| model.bytes.len()).sum();
-        let failed = std::iter::from_fn(|| first_pool.poll_health()).next();
-        if let Some(health) = failed {
-            return Err(format!("{service}: {}", health.message));
+        let failed = std::iter::from_fn(|| first_pool.poll_health()).find_map(|health| fault(&health));
+        if let Some(why) = failed {
+            return Err(format!("{service}: {why}"));
         }
         if once != again {
             return Err("two snapshots one after the other differ: taking one must not change the model".to_owned());

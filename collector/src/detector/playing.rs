@@ -2,7 +2,7 @@
 
 use super::candidate::Ready;
 use foreshock_engine::{
-    verdict::{DetectorHealth, Detectors as _, Verdict},
+    verdict::{DetectorHealth, Detectors as _, FaultReason, Verdict},
     window::ClosedWindow,
 };
 use foreshock_sandbox::DetectorPool;
@@ -31,7 +31,7 @@ impl Played {
     /// The first fault, in words.
     pub(super) fn first_fault(&self) -> Option<String> {
         let mut faults = self.judged.iter().flat_map(|judged| &judged.health);
-        faults.find_map(|health| health.reason.map(|reason| format!("{}: {}", reason.name(), health.message)))
+        faults.find_map(fault)
     }
 
     pub(super) fn findings(&self) -> usize {
@@ -54,6 +54,17 @@ impl Played {
         times.sort();
         times.get(times.len() / 2).copied().unwrap_or_default()
     }
+}
+
+/// A fault in words, with what helps; `None` for a recovery.
+pub(super) fn fault(health: &DetectorHealth) -> Option<String> {
+    let reason = health.reason?;
+    let help = match reason {
+        FaultReason::Memory => " (`--memory-mib` gives it more, `limits.memory_mib` in a configuration does)",
+        FaultReason::Deadline => " (`--deadline` gives it more, `limits.deadline` in a configuration does)",
+        _ => "",
+    };
+    Some(format!("{}: {}{help}", reason.name(), health.message))
 }
 
 /// Feeds windows to a pool, in order.

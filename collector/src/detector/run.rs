@@ -127,11 +127,12 @@ fn title(ready: &Ready, windows: &[ClosedWindow], played: &Played) -> String {
     let start = windows.iter().map(|window| window.window.start.0).min().unwrap_or_default();
     let end = windows.iter().map(|window| window.window.end.0).max().unwrap_or_default();
     format!(
-        "{} {}: {} windows of {} services, {} to {} UTC, {} findings",
+        "{} {}: {} windows of {} service{}, {} to {} UTC, {} findings",
         about.name,
         about.version,
         windows.len(),
         services.len(),
+        if services.len() == 1 { "" } else { "s" },
         table::moment(start),
         table::moment(end),
         played.findings(),

@@ -1,6 +1,6 @@
 //! Detection's threads: the dispatcher, the shards, the correlator, the emission and the store's writer.
 
-use super::{KeeperInput, keeper};
+use super::{KeeperInput, keeper, replace::Detectors};
 use crate::{
     config::Config,
     detectors::{self, Loaded},
@@ -67,6 +67,8 @@ pub(super) struct Parts<'a> {
     pub(super) targets: Vec<Target>,
     pub(super) kept: Kept,
     pub(super) board: Arc<Board>,
+    /// Detectors to run instead.
+    pub(super) replacements: Receiver<Detectors>,
 }
 
 /// The threads.
@@ -175,6 +177,7 @@ impl Engine {
             counters: parts.counters,
             hurry: Arc::clone(&hurry),
             shards,
+            replacements: parts.replacements,
         };
         let kept = parts.kept;
         threads.push(spawn("dispatcher".to_owned(), move || driver.run(kept))?);
@@ -215,6 +218,7 @@ struct Driver {
     counters: Arc<DetectionCounters>,
     hurry: Arc<AtomicBool>,
     shards: usize,
+    replacements: Receiver<Detectors>,
 }
 
 impl Driver {
@@ -238,6 +242,10 @@ impl Driver {
                 let snapshots = self.dispatcher.services().div_ceil(self.shards * SNAPSHOT_TICKS) + 1;
                 self.dispatcher.tick(second, snapshots)?;
                 due = second.plus(SECOND);
+                // Windows are judged at ticks, so that this is between two windows, and for all shards the same two.
+                if let Some(detectors) = self.replacements.try_iter().last() {
+                    self.dispatcher.replace(&detectors)?;
+                }
             }
             match self.queue.take(self.clock.until(due)) {
                 Taken::Nothing => {}

@@ -3,10 +3,12 @@
 mod engine;
 mod keeper;
 mod listen;
+mod replace;
 mod spool;
 
 pub use engine::own_encoder;
 pub use listen::Addresses;
+pub use replace::Reloaded;
 
 use crate::{
     config::Config,
@@ -37,10 +39,11 @@ use foreshock_otlp::{
 };
 use foreshock_store::Store;
 use listen::Listeners;
+use replace::{Ask, Replacer};
 use spool::Spool;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
     time::Instant,
 };
@@ -62,6 +65,8 @@ pub struct Live {
     failures: mpsc::Receiver<String>,
     exporters: Vec<ExporterHandle>,
     engine: Engine,
+    /// Where a configuration is read again.
+    reload: std::sync::mpsc::Sender<Ask>,
     spool: Option<Spool>,
     store: Option<Arc<Store>>,
     telemetry: Arc<Telemetry>,
@@ -148,13 +153,14 @@ impl Live {
         telemetry.watch_receivers(&receiver_counters);
         telemetry.watch_exporters(&watched_exporters);
         telemetry.watch_detection(&counters);
-        telemetry.watch_detectors(&loaded.detectors);
+        let shown = telemetry.watch_detectors(&loaded.detectors);
         let board = Arc::<Board>::default();
         telemetry.watch_selfcheck(&board);
 
         let detection = Arc::new(DetectionQueue::new(config.detection.queue_requests, config.detection.queue_bytes));
         let (acknowledge, acknowledgements) = std::sync::mpsc::sync_channel::<IncidentId>(MOST_ACKNOWLEDGEMENTS);
         let targets = targets(config, &exporters);
+        let (orders, replacements) = std::sync::mpsc::sync_channel(1);
         let engine = Engine::start(engine::Parts {
             config,
             loaded: &loaded,
@@ -167,7 +173,13 @@ impl Live {
             targets,
             kept,
             board: Arc::clone(&board),
+            replacements,
         })?;
+        let (reload, asks) = std::sync::mpsc::channel();
+        let replacer = Replacer::new(config.clone(), loaded, orders, shown, Arc::clone(&counters));
+        let thread = std::thread::Builder::new().name("replacer".to_owned());
+        // Not waited for: it ends when the hop is dropped, or when what it compiles is done.
+        thread.spawn(move || replacer.run(&asks)).context("a thread can't be started")?;
 
         let ways = Signal::ALL.map(|signal| way(config, signal, &exporters));
         let intake: Arc<dyn Intake> = Arc::new(Forwarding::new(ways, Arc::clone(&detection), Arc::clone(&counters)));
@@ -213,6 +225,7 @@ impl Live {
             failures,
             exporters,
             engine,
+            reload,
             spool,
             store,
             telemetry,
@@ -251,6 +264,14 @@ impl Live {
     /// Lets detection look at its clock, for a clock that is set by hand.
     pub fn wake_detection(&self) {
         self.detection.nudge();
+    }
+
+    /// Has the configuration read again, on a thread of its own, and what it says of detectors applied. The receiver gets what became of
+    /// it, which is also written to Foreshock's own log.
+    pub fn reload(&self, config: PathBuf) -> oneshot::Receiver<Reloaded> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.reload.send(Ask { config, answer });
+        answered
     }
 
     /// Waits until a part that should run for ever ends; says which one, and why.

@@ -51,6 +51,10 @@ pub struct DetectionCounters {
     pub events_dropped: Count,
     /// Pieces of state that were written to the store.
     pub kept: Count,
+    /// Detectors that were replaced or added while it runs.
+    pub replacements: Count,
+    /// Replacements that can't be used, and configurations with problems: what ran before runs on.
+    pub replacements_failed: Count,
     /// Events that wait in the outbox now.
     pub outbox: Count,
 }

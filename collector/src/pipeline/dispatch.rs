@@ -9,6 +9,7 @@ use foreshock_engine::{
     ticks::Tick,
 };
 use foreshock_otlp::{Signal, view};
+use foreshock_sandbox::LoadedDetector;
 use std::sync::{Arc, mpsc::SyncSender};
 
 /// A shard ended early: a bug, after which detection stops and forwarding goes on.
@@ -102,6 +103,14 @@ impl Dispatcher {
             self.send(shard, ToShard::Tick { tick, snapshots })?;
         }
         Ok(())
+    }
+
+    /// Has all shards run these detectors, from the same place of the input on.
+    ///
+    /// # Errors
+    /// [`ShardGone`].
+    pub fn replace(&self, detectors: &Arc<[Arc<LoadedDetector>]>) -> Result<(), ShardGone> {
+        (0..self.shards.len()).try_for_each(|shard| self.send(shard, ToShard::Replace(Arc::clone(detectors))))
     }
 
     /// How many services are known.

@@ -15,6 +15,7 @@ use foreshock_engine::{
     window::ServiceKey,
 };
 use foreshock_otlp::{Signal, view};
+use foreshock_sandbox::LoadedDetector;
 use foreshock_store::State;
 use std::{
     collections::BTreeSet,
@@ -43,6 +44,8 @@ pub enum ToShard {
     Forget(ServiceKey),
     /// Go on from what was kept.
     Restore(ServiceKey, Vec<State>),
+    /// Run these detectors from each service's next window on.
+    Replace(Arc<[Arc<LoadedDetector>]>),
     /// The clock moved on. Answered by one [`Report`].
     Tick {
         /// The clock.
@@ -77,6 +80,9 @@ pub trait SavedDetectors: Detectors {
     /// # Errors
     /// In words, if the bytes are of no use.
     fn restore(&mut self, service: &ServiceKey, bytes: &[u8]) -> Result<(), String>;
+
+    /// Runs these detectors from each service's next window on.
+    fn replace(&mut self, detectors: &[Arc<LoadedDetector>]);
 }
 
 /// A shard and what the driver knows of it.
@@ -135,6 +141,10 @@ impl<D: SavedDetectors> Worker<D> {
             }
             ToShard::Restore(service, states) => {
                 self.restore(&service, &states);
+                None
+            }
+            ToShard::Replace(detectors) => {
+                self.shard.detectors_mut().replace(&detectors);
                 None
             }
             ToShard::Tick { tick, snapshots } => {

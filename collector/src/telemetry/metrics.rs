@@ -10,12 +10,42 @@ use foreshock_otlp::{
     receive::{ReceiverCounters, Transport},
 };
 use foreshock_sandbox::{FAULT_REASONS, LoadedDetector, Stats};
-use opentelemetry::{KeyValue, metrics::AsyncInstrument};
-use std::sync::Arc;
+use opentelemetry::{
+    KeyValue,
+    metrics::{AsyncInstrument, Histogram},
+};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// Upper bounds of the buckets of a detector's durations; the last bucket has none.
 const DURATION_BOUNDS_SECONDS: [f64; 13] =
     [10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 100e-3];
+
+/// Counters of the detectors that run, by name.
+type Shown = RwLock<Vec<(String, Arc<Stats>)>>;
+
+fn read(shown: &Shown) -> RwLockReadGuard<'_, Vec<(String, Arc<Stats>)>> {
+    shown.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The detectors whose counters are shown.
+#[derive(Clone, Debug)]
+pub struct WatchedDetectors {
+    shown: Arc<Shown>,
+    durations: Histogram<f64>,
+}
+
+impl WatchedDetectors {
+    /// Shows these from now on.
+    pub fn show(&self, detectors: &[Arc<LoadedDetector>]) {
+        let name = |detector: &LoadedDetector| detector.identity().name.to_string();
+        for detector in detectors {
+            let (durations, labels) = (self.durations.clone(), [KeyValue::new("detector", name(detector))]);
+            detector.stats().watch_calls(move |seconds| durations.record(seconds, &labels));
+        }
+        let shown = detectors.iter().map(|detector| (name(detector), Arc::clone(detector.stats()))).collect();
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
+    }
+}
 
 impl Telemetry {
     /// Shows what receivers count. To be called once.
@@ -103,7 +133,7 @@ impl Telemetry {
             }
         });
         type Read = fn(&DetectionCounters) -> u64;
-        let counted: [(&str, &'static str, Read); 9] = [
+        let counted: [(&str, &'static str, Read); 11] = [
             ("foreshock_anomalies", "Anomalies that began.", |c| c.anomalies.get()),
             ("foreshock_incidents", "Incidents that were opened.", |c| c.incidents.get()),
             ("foreshock_windows", "Windows that were closed.", |c| c.windows.get()),
@@ -112,6 +142,10 @@ impl Telemetry {
             ("foreshock_template_evictions", "Log templates evicted to make room.", |c| c.template_evictions.get()),
             ("foreshock_late_items", "Points, spans and records whose window was closed before.", |c| c.late.get()),
             ("foreshock_state_kept", "Pieces of state that were written to the store.", |c| c.kept.get()),
+            ("foreshock_detector_replacements", "Detectors replaced or added at run time.", |c| c.replacements.get()),
+            ("foreshock_detector_replacements_failed", "Replacements that can't be used.", |c| {
+                c.replacements_failed.get()
+            }),
             ("foreshock_events_dropped", "Own events lost because the outbox was full.", |c| c.events_dropped.get()),
         ];
         for (name, description, read) in counted {
@@ -129,18 +163,23 @@ impl Telemetry {
         }
     }
 
-    /// Shows what detectors count. To be called once.
-    pub fn watch_detectors(&self, detectors: &[Arc<LoadedDetector>]) {
-        let stats: Vec<(String, Arc<Stats>)> = detectors
-            .iter()
-            .map(|detector| (detector.identity().name.to_string(), Arc::clone(detector.stats())))
-            .collect();
-        let faults = stats.clone();
+    /// Shows what detectors count. To be called once; which ones they are may change later.
+    pub fn watch_detectors(&self, detectors: &[Arc<LoadedDetector>]) -> WatchedDetectors {
+        let durations = self
+            .meter
+            .f64_histogram("foreshock_detector_duration_seconds")
+            .with_description("How long calls of detectors took.")
+            .with_unit("s")
+            .with_boundaries(DURATION_BOUNDS_SECONDS.to_vec())
+            .build();
+        let watched = WatchedDetectors { shown: Arc::default(), durations };
+        watched.show(detectors);
+        let faults = Arc::clone(&watched.shown);
         self.counter(
             "foreshock_detector_faults".to_owned(),
             "Calls of detectors that gave no verdict.",
             move |observer| {
-                for (detector, stats) in &faults {
+                for (detector, stats) in read(&faults).iter() {
                     for reason in FAULT_REASONS {
                         let labels =
                             [KeyValue::new("detector", detector.clone()), KeyValue::new("reason", reason.name())];
@@ -154,11 +193,11 @@ impl Telemetry {
             ("foreshock_detector_calls", "Calls of detectors.", Stats::calls),
             ("foreshock_detector_findings", "Findings in good verdicts.", Stats::findings),
         ];
-        for (name, description, read) in counted {
-            let stats = stats.clone();
+        for (name, description, count) in counted {
+            let shown = Arc::clone(&watched.shown);
             self.counter(name.to_owned(), description, move |observer| {
-                for (detector, stats) in &stats {
-                    observer.observe(read(stats), &[KeyValue::new("detector", detector.clone())]);
+                for (detector, stats) in read(&shown).iter() {
+                    observer.observe(count(stats), &[KeyValue::new("detector", detector.clone())]);
                 }
             });
         }
@@ -166,25 +205,15 @@ impl Telemetry {
             ("foreshock_detector_models", "Models that live now.", Stats::models),
             ("foreshock_detector_memory_bytes", "Memory of the models that live now.", Stats::memory_bytes),
         ];
-        for (name, description, read) in levels {
-            let stats = stats.clone();
+        for (name, description, level) in levels {
+            let shown = Arc::clone(&watched.shown);
             self.gauge(name, description, move |observer| {
-                for (detector, stats) in &stats {
-                    observer.observe(read(stats), &[KeyValue::new("detector", detector.clone())]);
+                for (detector, stats) in read(&shown).iter() {
+                    observer.observe(level(stats), &[KeyValue::new("detector", detector.clone())]);
                 }
             });
         }
-        let durations = self
-            .meter
-            .f64_histogram("foreshock_detector_duration_seconds")
-            .with_description("How long calls of detectors took.")
-            .with_unit("s")
-            .with_boundaries(DURATION_BOUNDS_SECONDS.to_vec())
-            .build();
-        for (detector, stats) in stats {
-            let (durations, labels) = (durations.clone(), [KeyValue::new("detector", detector)]);
-            stats.watch_calls(move |seconds| durations.record(seconds, &labels));
-        }
+        watched
     }
 
     /// Shows what the self-checks found. To be called once.

@@ -7,6 +7,8 @@
 mod logs;
 mod metrics;
 
+pub use metrics::WatchedDetectors;
+
 use crate::{
     config::{self, LogFormat, Push},
     settings,

@@ -68,13 +68,15 @@ pub enum Act {
 pub struct Config {
     /// What it does when it sees the trigger.
     pub act: Act,
+    /// The schema of the states that it writes and reads.
+    pub state_schema: u32,
     /// It acts in windows with a value above this.
     pub trigger: f64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { act: Act::Nothing, trigger: 1000.0 }
+        Self { act: Act::Nothing, state_schema: STATE_SCHEMA, trigger: 1000.0 }
     }
 }
 
@@ -108,7 +110,7 @@ impl Detector for Chaos {
     }
 
     fn open(setup: Setup<Config>, saved: Option<State>) -> Result<Self, Fault> {
-        let learned = saved.map_or_else(|| Ok(Learned::default()), |state| state.decode(STATE_SCHEMA))?;
+        let learned = saved.map_or_else(|| Ok(Learned::default()), |state| state.decode(setup.config.state_schema))?;
         Ok(Self { config: setup.config, learned, snapshot_act: Act::Nothing })
     }
 
@@ -127,7 +129,7 @@ impl Detector for Chaos {
         match self.snapshot_act {
             Act::TrapInSnapshot => panic!("the snapshot panics as it was asked to"),
             Act::HugeSnapshot => Ok(State { schema: STATE_SCHEMA, bytes: vec![0; 12 << 20] }),
-            _ => State::encode(STATE_SCHEMA, &self.learned),
+            _ => State::encode(self.config.state_schema, &self.learned),
         }
     }
 }

@@ -117,6 +117,7 @@ pub trait Detector: Sized {
     /// A fresh model, or one that goes on from a saved state.
     ///
     /// Series are not known by id across a restart: find them again by name, kind and attributes as they are opened.
+    /// Where the detector is replaced while Foreshock runs, the state may come from another version of it, or from another configuration.
     ///
     /// # Errors
     /// [`Fault::BadConfig`] where the configuration makes no sense, [`Fault::BadState`] where the saved state is of no use:

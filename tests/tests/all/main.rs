@@ -7,6 +7,7 @@ mod own_telemetry;
 mod peers;
 mod promises;
 mod receiving;
+mod registry;
 mod scenarios;
 mod security;
 mod validating;

@@ -34,6 +34,13 @@ impl Checker<'_, '_> {
         let given = raw.module.as_ref()?;
         let module = match given.value.split_once(':') {
             Some(("builtin", builtin)) => Module::Builtin(builtin.to_owned()),
+            Some(("oci", _)) => match given.value.parse() {
+                Ok(reference) => Module::Oci(reference),
+                Err(reason) => {
+                    self.problems.error(given.mark, format!("{key}.module: `{}` {reason}", given.value));
+                    return None;
+                }
+            },
             _ => Module::File(self.file(&format!("{key}.module"), given)),
         };
         let config = raw.config.as_ref().map_or_else(|| serde_json::json!({}), Node::to_json);

@@ -44,7 +44,12 @@ pub(super) fn check(raw: &Raw, folder: &Path, surroundings: &Surroundings<'_>, p
     let memory_bytes = raw.detectors.iter().map(|(_, detector)| detector.limits.or_defaults().memory_bytes).max();
     let services = raw.detection.services.and_then(|services| usize::try_from(services).ok()).unwrap_or(10_000);
     let models = (services + 1).saturating_mul(raw.detectors.len());
-    surroundings.modules.expect(models, memory_bytes.unwrap_or(16 << 20));
+    let storage_is_chosen = raw.storage.is_some();
+    let storage = (!raw.storage_off).then(|| match &raw.storage {
+        Some(path) => PathBuf::from(&path.value),
+        None => default_storage(surroundings),
+    });
+    surroundings.modules.expect(models, memory_bytes.unwrap_or(16 << 20), storage.as_deref());
     let detectors: Vec<DetectorConfig> =
         raw.detectors.iter().filter_map(|(name, detector)| checker.detector(name, detector)).collect();
     let pipelines: Vec<Pipeline> =
@@ -57,11 +62,6 @@ pub(super) fn check(raw: &Raw, folder: &Path, surroundings: &Surroundings<'_>, p
     let telemetry = checker.telemetry(raw);
     let console = checker.endpoint("console", &raw.console, "127.0.0.1:4320");
     let health = checker.endpoint("health", &raw.health, "127.0.0.1:13133");
-    let storage_is_chosen = raw.storage.is_some();
-    let storage = (!raw.storage_off).then(|| match &raw.storage {
-        Some(path) => PathBuf::from(&path.value),
-        None => default_storage(surroundings),
-    });
     checker.collisions(raw, grpc.as_ref(), http.as_ref(), [console.as_deref(), health.as_deref()]);
     exporters.retain(|name, _| used.contains(name));
     Config {

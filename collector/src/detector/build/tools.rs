@@ -40,7 +40,12 @@ pub(super) fn run(command: &mut Command, what: &str) -> Result<Vec<u8>, Failure>
 pub(super) fn from_pypi(package: &str, version: &str, program: &str) -> Result<PathBuf, Failure> {
     let place = folder()?.join(format!("{package}-{version}"));
     let path = place.join("bin").join(program);
-    if path.is_file() && place.join(DONE).is_file() {
+    let is_there = || path.is_file() && place.join(DONE).is_file();
+    if is_there() {
+        return Ok(path);
+    }
+    let _lock = lock(&place)?;
+    if is_there() {
         return Ok(path);
     }
     if !has("python3", &["-m", "venv", "--help"]) {
@@ -62,6 +67,10 @@ pub(super) fn from_npm(package: &str, version: &str) -> Result<PathBuf, Failure>
     if place.join(DONE).is_file() {
         return Ok(place);
     }
+    let _lock = lock(&place)?;
+    if place.join(DONE).is_file() {
+        return Ok(place);
+    }
     for program in ["node", "npm"] {
         if !has(program, &["--version"]) {
             return Err(missing(&format!(
@@ -76,6 +85,15 @@ pub(super) fn from_npm(package: &str, version: &str) -> Result<PathBuf, Failure>
     run(Command::new("npm").args(npm).arg(&place).arg(&wanted).current_dir(&place), &format!("installing {wanted}"))?;
     fs::write(place.join(DONE), "").with_context(|| format!("`{}` can't be written", place.display()))?;
     Ok(place)
+}
+
+/// Waits until nobody else installs the same tool; two at once would take away each other's files.
+fn lock(place: &Path) -> Result<fs::File, Failure> {
+    let path = place.with_added_extension("lock");
+    let parent = path.parent().unwrap_or(place);
+    fs::create_dir_all(parent).with_context(|| format!("`{}` can't be made", parent.display()))?;
+    let locked = fs::File::create(&path).and_then(|file| file.lock().map(|()| file));
+    Ok(locked.with_context(|| format!("`{}` can't be locked", path.display()))?)
 }
 
 /// Marks a tool that was installed to its end.
@@ -112,5 +130,22 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two builds at once, as in a test run or a second terminal, must not install one tool over each other.
+    #[test]
+    fn a_tool_is_installed_by_one_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("tools/some-tool-1.2.3");
+        let first = lock(&place).expect("a lock");
+        let other = fs::File::open(folder.path().join("tools/some-tool-1.2.3.lock")).expect("the lock's file");
+        assert!(matches!(other.try_lock(), Err(fs::TryLockError::WouldBlock)));
+        drop(first);
+        assert!(other.try_lock().is_ok());
     }
 }

@@ -15,6 +15,7 @@ macro_rules! sdk {
     };
 }
 
+const CONFIGURATION: File = ("foreshock.yaml", include_str!("foreshock.yaml"));
 const CONTRACT: File = ("wit/detector.wit", include_str!("../../../../wit/detector.wit"));
 
 /// Rust: the crate for authors comes along, so that no registry needs to have it.
@@ -24,10 +25,11 @@ pub(super) fn rust() -> Vec<File> {
         // The versions that this program was tested with; cargo takes out what the project has no use for.
         ("Cargo.lock", include_str!("../../../../Cargo.lock")),
         ("README.md", include_str!("README.rust.md")),
-        (".gitignore", "/target\n*.wasm\n"),
+        (".gitignore", "/target\n/foreshock-data\n*.wasm\n"),
         ("src/lib.rs", example!("rust/src/lib.rs")),
         ("tests/recording.rs", example!("rust/tests/recording.rs")),
         ("recording.csv", example!("rust/recording.csv")),
+        CONFIGURATION,
         CONTRACT,
         sdk!("Cargo.toml"),
         sdk!("src/benchkit.rs"),
@@ -59,11 +61,12 @@ pub(super) fn rust() -> Vec<File> {
 pub(super) fn python() -> Vec<File> {
     vec![
         ("README.md", include_str!("README.python.md")),
-        (".gitignore", "*.wasm\n__pycache__/\n"),
+        (".gitignore", "/foreshock-data\n*.wasm\n__pycache__/\n"),
         ("detector.py", example!("python/detector.py")),
         ("level_watch.py", example!("python/level_watch.py")),
         ("test_level_watch.py", example!("python/test_level_watch.py")),
         ("recording.csv", example!("python/recording.csv")),
+        ("foreshock.yaml", include_str!("foreshock.python.yaml")),
         CONTRACT,
     ]
 }
@@ -72,12 +75,13 @@ pub(super) fn python() -> Vec<File> {
 pub(super) fn javascript() -> Vec<File> {
     vec![
         ("README.md", include_str!("README.js.md")),
-        (".gitignore", "*.wasm\nnode_modules/\n"),
+        (".gitignore", "/foreshock-data\n*.wasm\nnode_modules/\n"),
         ("package.json", example!("js/package.json")),
         ("detector.js", example!("js/detector.js")),
         ("level-watch.js", example!("js/level-watch.js")),
         ("level-watch.test.js", example!("js/level-watch.test.js")),
         ("recording.csv", example!("js/recording.csv")),
+        CONFIGURATION,
         CONTRACT,
     ]
 }
@@ -86,7 +90,7 @@ pub(super) fn javascript() -> Vec<File> {
 pub(super) fn c() -> Vec<File> {
     vec![
         ("README.md", include_str!("README.c.md")),
-        (".gitignore", "*.wasm\n/bindings\n"),
+        (".gitignore", "/foreshock-data\n*.wasm\n/bindings\n"),
         ("detector.c", example!("c/detector.c")),
         ("level_watch.c", example!("c/level_watch.c")),
         ("level_watch.h", example!("c/level_watch.h")),
@@ -95,6 +99,7 @@ pub(super) fn c() -> Vec<File> {
         ("string.h", example!("c/string.h")),
         ("test_level_watch.c", example!("c/test_level_watch.c")),
         ("recording.csv", example!("c/recording.csv")),
+        CONFIGURATION,
         CONTRACT,
     ]
 }

@@ -71,7 +71,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     super::print(&format!(
         "{} files, {}, in {}\n\n  cd {}\n  {}\n  foreshock detector build\n  foreshock detector check {name}.wasm{memory}\n  \
-         foreshock detector run {name}.wasm{memory} --input recording.csv\n",
+         foreshock detector run {name}.wasm{memory} --input recording.csv\n  \
+         foreshock replay --config foreshock.yaml --input recording.csv --output events.jsonl\n",
         files.len(),
         table::bytes(size as u64),
         folder.display(),
