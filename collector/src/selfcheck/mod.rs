@@ -95,7 +95,7 @@ fn recorded(arguments: &Arguments) -> Result<Vec<Check>, Failure> {
     let most = usize::from(arguments.services);
     let at_the_end =
         || AtTheEnd { inner: replay::pool(&config, &loaded), most, windows: BTreeMap::new(), ends: Arc::clone(&ends) };
-    replay::drive(&config, recording, ticks, at_the_end, |_: UnixNanos, _: Vec<Event>| {})?;
+    let (_played, _outlet) = replay::drive(&config, recording, ticks, at_the_end, |_: UnixNanos, _: Vec<Event>| {})?;
     let checker = Checker {
         sandbox: Arc::clone(&loaded.sandbox),
         detectors: loaded.detectors.clone(),

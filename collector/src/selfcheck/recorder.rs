@@ -9,6 +9,7 @@ use foreshock_engine::{
     verdict::{Detector, DetectorHealth, Detectors, Verdict},
     window::{ClosedWindow, ServiceKey},
 };
+use foreshock_sandbox::LoadedDetector;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -121,6 +122,10 @@ impl<D: SavedDetectors> SavedDetectors for InTurn<D> {
     fn restore(&mut self, service: &ServiceKey, bytes: &[u8]) -> Result<(), String> {
         self.inner.restore(service, bytes)
     }
+
+    fn replace(&mut self, detectors: &[Arc<LoadedDetector>]) {
+        self.inner.replace(detectors);
+    }
 }
 
 /// The end of a recording, by service.
@@ -169,6 +174,10 @@ impl<D: SavedDetectors> SavedDetectors for AtTheEnd<D> {
     fn restore(&mut self, service: &ServiceKey, bytes: &[u8]) -> Result<(), String> {
         self.inner.restore(service, bytes)
     }
+
+    fn replace(&mut self, detectors: &[Arc<LoadedDetector>]) {
+        self.inner.replace(detectors);
+    }
 }
 
 impl<D: SavedDetectors> Drop for AtTheEnd<D> {
@@ -212,6 +221,8 @@ mod tests {
         fn restore(&mut self, _service: &ServiceKey, _bytes: &[u8]) -> Result<(), String> {
             Ok(())
         }
+
+        fn replace(&mut self, _detectors: &[Arc<LoadedDetector>]) {}
     }
 
     /// Every service has its turn, one that falls silent holds nobody up, and what is sent is its last windows in order.

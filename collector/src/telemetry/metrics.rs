@@ -221,7 +221,7 @@ impl Telemetry {
         let (ratios, blind, made) = (Arc::clone(board), Arc::clone(board), Arc::clone(board));
         let description = "Checks of one service each.";
         self.counter("foreshock_selfcheck_runs".to_owned(), description, move |observer| {
-            observer.observe(made.made(), &[])
+            observer.observe(made.made(), &[]);
         });
         let description =
             "Share of the anomalies put into copies of windows that were seen, by the last check of each service.";

@@ -40,7 +40,7 @@ fn main() -> io::Result<()> {
             "--write" => folder = words.next(),
             "--told" => report = words.next(),
             number => {
-                numbers.push(number.parse::<u64>().map_err(|error| io::Error::other(format!("{number}: {error}")))?)
+                numbers.push(number.parse::<u64>().map_err(|error| io::Error::other(format!("{number}: {error}")))?);
             }
         }
     }

@@ -22,9 +22,16 @@ impl<D: sdk::Detector> Model for Of<D> {
     }
 }
 
+/// A detector's model of one service, and the kinds of series that it wants to see.
+struct Opened {
+    detector: Arc<Detector>,
+    kinds: Vec<sdk::Kind>,
+    model: Box<dyn Model>,
+}
+
 /// One service's models.
 pub(super) struct Models {
-    models: Vec<(Arc<Detector>, Vec<sdk::Kind>, Box<dyn Model>)>,
+    models: Vec<Opened>,
     kinds: BTreeMap<u32, sdk::Kind>,
 }
 
@@ -57,7 +64,7 @@ impl Models {
             self.kinds.insert(series.id, kind(series.kind));
         }
         let mut verdicts = Vec::new();
-        for (detector, kinds, model) in &mut self.models {
+        for Opened { detector, kinds, model } in &mut self.models {
             let wanted = |kind: sdk::Kind| kinds.is_empty() || kinds.contains(&kind);
             let mut shown = sdk::Window { start_ns: window.start.0, end_ns: window.end.0, ..sdk::Window::default() };
             shown
@@ -81,11 +88,7 @@ impl Models {
     }
 }
 
-fn one<D: sdk::Detector + 'static>(
-    service: &str,
-    seed: u64,
-    step_ns: u64,
-) -> Result<(Arc<Detector>, Vec<sdk::Kind>, Box<dyn Model>)> {
+fn one<D: sdk::Detector + 'static>(service: &str, seed: u64, step_ns: u64) -> Result<Opened> {
     let about = D::about();
     let setup = sdk::Setup {
         service: service.to_owned(),
@@ -95,7 +98,8 @@ fn one<D: sdk::Detector + 'static>(
         step_ns,
     };
     let detector = Detector { name: about.name.into(), version: about.version.into(), digest: "native".into() };
-    Ok((Arc::new(detector), about.kinds, Box::new(Of(D::open(setup.parse()?, None)?))))
+    let model = Box::new(Of(D::open(setup.parse()?, None)?));
+    Ok(Opened { detector: Arc::new(detector), kinds: about.kinds, model })
 }
 
 fn kind(kind: SeriesKind) -> sdk::Kind {
