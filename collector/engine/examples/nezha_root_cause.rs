@@ -213,6 +213,7 @@ fn anomaly(service: &str, name: &str, kind: SeriesKind, start: UnixNanos, values
         start,
         last: start.plus(2 * STEP),
         every_nanos: 60_000_000_000,
+        unknown_volume: false,
         end: None,
         sentence: String::new(),
         evidence: Vec::new(),

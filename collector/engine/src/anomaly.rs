@@ -35,7 +35,7 @@ use track::{Lane, Reading, Said, Step, Track, Voice};
 use volume::{Volume, Volumes, series_key};
 
 /// Layout of the saved bytes.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 /// Series that one finding names besides the most telling one.
 const MAX_FURTHER: usize = 8;
 

@@ -65,6 +65,8 @@ pub struct Anomaly {
     pub last: UnixNanos,
     /// Time between the last two readings of the series, in nanoseconds; at least the length of a window.
     pub every_nanos: u64,
+    /// Whether it is about a quantile of nobody knows how many values, which one slow call can move.
+    pub unknown_volume: bool,
     /// Set once it ended.
     pub end: Option<UnixNanos>,
     /// One sentence for people, with service, values, bounds and since when.

@@ -7,6 +7,7 @@
 mod case;
 mod cause;
 mod cause_anomalies;
+mod corroboration;
 mod explain;
 pub mod graph;
 mod histogram;
@@ -15,6 +16,7 @@ mod join;
 mod lifecycle;
 mod logs;
 mod services;
+mod sign;
 pub mod trace;
 mod words;
 
@@ -43,7 +45,7 @@ use std::{
 };
 
 /// Layout of the saved bytes.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 const SECOND: u64 = 1_000_000_000;
 
 /// How anomalies become incidents. All lengths are nanoseconds of event time.
@@ -54,6 +56,8 @@ pub struct IncidentSettings {
     /// What begins within this time after the latest growth of an open incident belongs to it if it is connected. What begins
     /// later belongs to it only if it is explained by it.
     pub growth_nanos: u64,
+    /// Anomalies whose starts are this near corroborate each other.
+    pub agree_nanos: u64,
     /// Calls between two services that count as connected, 0 to 2.
     pub max_distance: u32,
     /// Windows that a single anomaly of severity warning must last to open an incident.
@@ -96,6 +100,7 @@ impl Default for IncidentSettings {
         Self {
             join_nanos: 600 * SECOND,
             growth_nanos: 240 * SECOND,
+            agree_nanos: 300 * SECOND,
             max_distance: 2,
             persist_windows: 18,
             persist_readings: 6,

@@ -57,6 +57,7 @@ fn anomaly(service: &str) -> Anomaly {
         start: TIME,
         last: TIME.plus(20_000_000_000),
         every_nanos: 60_000_000_000,
+        unknown_volume: false,
         end: None,
         sentence: "checkout queue.length is 310".into(),
         evidence: vec![("window".into(), "10 s".into())],

@@ -291,6 +291,7 @@ impl Track {
             start: self.start,
             last: self.last,
             every_nanos: self.every,
+            unknown_volume: strongest.uncertain,
             end: (change == AnomalyChange::Ended).then_some(self.last),
             sentence: String::new(),
             evidence,

@@ -11,7 +11,8 @@
 //!   this order: a counter of the same name with `_count` or `.count` behind it; the calls that the service answers, as its
 //!   spans or a rate of requests say. They need as many over all these windows together, since nobody knows over which time
 //!   the sender took the quantile. Where nothing tells a number, the volume is unknown: see
-//!   `AnomalySettings::unknown_volume_windows`;
+//!   `AnomalySettings::unknown_volume_windows`. So it is where the quantile is about calls that the service makes itself, of
+//!   which those that it answers say only whether there can be many;
 //! - everything else, new log patterns and forecasts always count.
 
 use crate::{
@@ -195,9 +196,11 @@ impl Volumes {
         let Some(recent) = self.recent.get(&key) else {
             // Spans and logs always tell how many they are, and so do our own histograms.
             return match (series.kind, is_senders_quantile(series)) {
-                (_, true) => self
-                    .answered(since, reach)
-                    .map_or(Volume::Unknown, |answered| verdict(answered >= floor * tail_factor(series).max(1.0))),
+                (_, true) => match self.answered(since, reach) {
+                    Some(answered) if answered < floor * tail_factor(series).max(1.0) => Volume::TooLittle,
+                    Some(_) if !series.name.contains("client") => Volume::Enough,
+                    _ => Volume::Unknown,
+                },
                 (SeriesKind::Quantile | SeriesKind::Gauge | SeriesKind::Rate, false) => Volume::Enough,
                 _ => Volume::TooLittle,
             };

@@ -1,12 +1,16 @@
 //! One group of anomalies: a candidate until it is corroborated, an incident from then on.
 
-use super::{IncidentSettings, trace};
+use super::{
+    IncidentSettings,
+    sign::{Worth, is_sure_harm, telling_severity, worth},
+    trace,
+};
 use crate::{
-    anomaly::{matter::is_improvement, words::series_label},
+    anomaly::words::series_label,
     event::{Anomaly, AnomalyId, Incident, IncidentId, IncidentState, LogCluster, RootCause},
     time::UnixNanos,
     verdict::Severity,
-    window::{SeriesKind, ServiceKey},
+    window::ServiceKey,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -19,12 +23,6 @@ use xxhash_rust::xxh3::Xxh3Default;
 const MAX_SIGNATURES: usize = 512;
 /// Reasons for grouping that are kept.
 const MAX_REASONS: usize = 32;
-
-/// An anomaly in a group.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(super) struct Member {
-    pub(super) anomaly: Arc<Anomaly>,
-}
 
 /// What was found out about an incident.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -60,7 +58,7 @@ pub(super) struct Case {
     pub(super) previous_trace: Option<([u8; 16], [u8; 8])>,
     pub(super) acknowledged: Option<UnixNanos>,
     /// The strongest anomalies since it was opened or reopened.
-    pub(super) members: BTreeMap<AnomalyId, Member>,
+    pub(super) members: BTreeMap<AnomalyId, Arc<Anomaly>>,
     /// Those that have not ended, with their service and severity.
     pub(super) going_on: BTreeMap<AnomalyId, (ServiceKey, Severity)>,
     /// All services since it was opened or reopened.
@@ -70,10 +68,14 @@ pub(super) struct Case {
     pub(super) signatures: BTreeSet<(ServiceKey, u64)>,
     pub(super) reasons: Vec<String>,
     pub(super) start: UnixNanos,
+    /// When what opened it began, which can be later than its first anomaly.
+    pub(super) onset: UnixNanos,
     pub(super) latest_start: UnixNanos,
     /// End of the latest odd window of an anomaly worth a warning.
     pub(super) latest: UnixNanos,
     pub(super) severity: Severity,
+    /// Whether any of its anomalies is worth something; else it has to do with its own service only.
+    pub(super) tells: bool,
     /// Event time as far as its services are known; never goes back.
     pub(super) clock: UnixNanos,
     /// Whether something changed since it was looked into.
@@ -100,46 +102,6 @@ pub(super) fn signature(anomaly: &Anomaly) -> (ServiceKey, u64) {
     (anomaly.service.clone(), hasher.digest())
 }
 
-/// Whether the anomaly doubts the data rather than the service.
-fn doubts_data(anomaly: &Anomaly) -> bool {
-    &*anomaly.detector.name == "data-quality"
-}
-
-/// What a series is a sign of. The duration of spans and a histogram of durations measure the same thing, and what measures the
-/// same thing twice corroborates nothing.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Sign {
-    Latency,
-    Errors,
-    Traffic,
-    Level,
-    Logs,
-}
-
-fn sign(series: &crate::window::Series) -> Sign {
-    let is_time = || matches!(&*series.unit, "s" | "ms" | "us" | "ns");
-    let failed = || {
-        series.attribute("error.type").is_some()
-            || series.attribute("http.response.status_code").is_some_and(|code| code.starts_with('5'))
-    };
-    match series.kind {
-        SeriesKind::LogTemplate | SeriesKind::LogSeverity => Sign::Logs,
-        SeriesKind::SpanDuration => Sign::Latency,
-        SeriesKind::SpanErrors => Sign::Errors,
-        SeriesKind::SpanRate => Sign::Traffic,
-        SeriesKind::Rate if failed() => Sign::Errors,
-        SeriesKind::Rate => Sign::Traffic,
-        SeriesKind::Quantile => Sign::Latency,
-        SeriesKind::Gauge if is_time() => Sign::Latency,
-        SeriesKind::Gauge => Sign::Level,
-    }
-}
-
-/// Its severity as far as keeping an incident open goes: doubts about the data can last for days and hold nothing up.
-pub(super) fn holding_severity(anomaly: &Anomaly) -> Severity {
-    if doubts_data(anomaly) || is_improvement(anomaly) { Severity::Info } else { anomaly.severity }
-}
-
 impl Case {
     /// A candidate with its first anomaly.
     ///
@@ -163,9 +125,11 @@ impl Case {
             signatures: BTreeSet::new(),
             reasons: Vec::new(),
             start: anomaly.start,
+            onset: anomaly.start,
             latest_start: anomaly.start,
             latest: anomaly.last,
             severity: anomaly.severity,
+            tells: false,
             clock: time,
             changed: true,
             regroup: true,
@@ -194,7 +158,7 @@ impl Case {
         }
         self.start = self.start.min(anomaly.start);
         // Trifles and doubts are no growth of an incident.
-        if !self.is_open() || holding_severity(&anomaly) >= Severity::Warning {
+        if !self.is_open() || telling_severity(&anomaly) >= Severity::Warning {
             self.latest_start = self.latest_start.max(anomaly.start);
         }
         self.update(settings, anomaly, time);
@@ -203,9 +167,10 @@ impl Case {
     /// Takes what became of one of its anomalies.
     pub(super) fn update(&mut self, settings: &IncidentSettings, anomaly: Arc<Anomaly>, time: UnixNanos) {
         self.clock = self.clock.max(time);
-        if holding_severity(&anomaly) >= Severity::Warning {
+        if telling_severity(&anomaly) >= Severity::Warning {
             self.latest = self.latest.max(anomaly.last);
         }
+        self.tells |= worth(&anomaly) > Worth::Nothing;
         self.changed |= anomaly.end.is_none();
         self.regroup |= anomaly.end.is_none();
         if anomaly.severity > self.severity {
@@ -213,15 +178,14 @@ impl Case {
         }
         match anomaly.end {
             Some(_) => self.going_on.remove(&anomaly.id),
-            None => self.going_on.insert(anomaly.id, (anomaly.service.clone(), holding_severity(&anomaly))),
+            None => self.going_on.insert(anomaly.id, (anomaly.service.clone(), telling_severity(&anomaly))),
         };
-        self.members.insert(anomaly.id, Member { anomaly });
+        self.members.insert(anomaly.id, anomaly);
         while self.members.len() > settings.max_anomalies.max(1) {
             let weakest = self.members.values().min_by(|a, b| {
-                let (a, b) = (&a.anomaly, &b.anomaly);
                 a.severity.cmp(&b.severity).then(a.surprise.total_cmp(&b.surprise)).then(b.id.cmp(&a.id))
             });
-            let Some(weakest) = weakest.map(|member| member.anomaly.id) else { break };
+            let Some(weakest) = weakest.map(|anomaly| anomaly.id) else { break };
             self.members.remove(&weakest);
         }
     }
@@ -229,9 +193,9 @@ impl Case {
     /// Takes all of `other` in.
     pub(super) fn absorb(&mut self, settings: &IncidentSettings, other: &Self, reason: &str) {
         let count = self.anomaly_count + other.anomaly_count;
-        for member in other.members.values() {
+        for anomaly in other.members.values() {
             let time = self.clock.max(other.clock);
-            self.join(settings, Arc::clone(&member.anomaly), String::new(), time);
+            self.join(settings, Arc::clone(anomaly), String::new(), time);
             self.reasons.pop_if(|reason| reason.is_empty());
         }
         self.anomaly_count = count;
@@ -266,62 +230,9 @@ impl Case {
         start <= until.plus(settings.join_nanos) && start.plus(settings.join_nanos) >= self.start
     }
 
-    /// Why it may open: several signs, metric and log, several services, or persistence; `None` if it may not.
-    ///
-    /// Nothing opens without an anomaly of severity warning or worse. What corroborates must be a warning too, or stand beside
-    /// an error. Doubts about the data and changes for the better corroborate nothing.
-    pub(super) fn corroboration(
-        &self,
-        settings: &IncidentSettings,
-        clock: impl Fn(&ServiceKey) -> Option<(UnixNanos, u64)>,
-    ) -> Option<String> {
-        let floor = match self.severity {
-            Severity::Info => return None,
-            Severity::Warning => Severity::Warning,
-            Severity::Error | Severity::Critical => Severity::Info,
-        };
-        let counts = |a: &&Anomaly| a.severity >= floor && !doubts_data(a) && !is_improvement(a);
-        let members = || self.members.values().map(|member| &*member.anomaly).filter(counts);
-        let mut services: Vec<&ServiceKey> = members().map(|anomaly| &anomaly.service).collect();
-        services.sort();
-        services.dedup();
-        if let [first, second, ..] = services[..] {
-            return Some(format!("{first} and {second} are connected and both affected"));
-        }
-        let mut signs: BTreeMap<Sign, &Anomaly> = BTreeMap::new();
-        for anomaly in members() {
-            signs.entry(sign(&anomaly.series)).or_insert(anomaly);
-        }
-        let log = signs.get(&Sign::Logs).copied();
-        let metric = signs.iter().find(|(sign, _)| **sign != Sign::Logs).map(|(_, anomaly)| *anomaly);
-        if let (Some(log), Some(metric)) = (log, metric) {
-            let (log, metric) = (series_label(&log.series), series_label(&metric.series));
-            return Some(format!("a metric and a log agree: {metric}; {log}"));
-        }
-        if signs.len() >= 2 {
-            let labels: Vec<String> = signs.values().take(2).map(|anomaly| series_label(&anomaly.series)).collect();
-            return Some(format!("two kinds of series agree: {}", labels.join("; ")));
-        }
-        members().filter(|anomaly| anomaly.severity >= Severity::Warning).find_map(|anomaly| {
-            let (now, step) = clock(&anomaly.service)?;
-            let windows = u64::from(settings.persist_windows + settings.end_lag_windows);
-            let readings = u64::from(settings.persist_readings + settings.end_lag_windows);
-            let long = windows.saturating_mul(step).max(readings.saturating_mul(anomaly.every_nanos));
-            let going_on = self.going_on.contains_key(&anomaly.id);
-            // An anomaly that goes on ends some windows after it was last odd; these don't count as persistence.
-            let lasted = going_on && step > 0 && now.since(anomaly.start) >= long;
-            lasted.then(|| {
-                format!("{} lasts for {} windows", series_label(&anomaly.series), now.since(anomaly.start) / step)
-            })
-        })
-    }
-
     /// Whether a series that did harm in `old` does harm again. Doubts about the data come back for ever.
     pub(super) fn repeats(&self, old: &Self) -> bool {
-        self.members.values().any(|member| {
-            holding_severity(&member.anomaly) >= Severity::Warning
-                && old.signatures.contains(&signature(&member.anomaly))
-        })
+        self.members.values().any(|anomaly| is_sure_harm(anomaly) && old.signatures.contains(&signature(anomaly)))
     }
 
     /// The incident as it stands.
@@ -332,7 +243,7 @@ impl Case {
         into: Option<IncidentId>,
     ) -> Incident {
         let (trace_id, root_span_id) = trace::trace_ids(self.id, self.reopened);
-        let mut anomalies: Vec<Anomaly> = self.members.values().map(|member| (*member.anomaly).clone()).collect();
+        let mut anomalies: Vec<Anomaly> = self.members.values().map(|anomaly| (**anomaly).clone()).collect();
         anomalies.sort_by_key(|anomaly| (anomaly.start, anomaly.id));
         Incident {
             id: self.id,

@@ -33,6 +33,8 @@ pub(super) struct Candidate {
     pub(super) node: NodeId,
     /// 0 to 1.
     pub(super) score: f64,
+    /// Whether it is an entrance through which clearly more requests come than usual.
+    pub(super) surges: bool,
     pub(super) reasons: Vec<String>,
 }
 
@@ -92,7 +94,12 @@ pub(super) fn rank(
             reasons.sort_by(|(a, a_text), (b, b_text)| b.total_cmp(a).then_with(|| a_text.cmp(b_text)));
             let most = reasons.first().map_or(0.0, |(score, _)| *score);
             let telling = reasons.into_iter().filter(|(score, _)| *score >= 0.25 * most);
-            Candidate { node, score: 1.0 - rest, reasons: telling.map(|(_, text)| text).take(3).collect() }
+            Candidate {
+                node,
+                score: 1.0 - rest,
+                surges: surge.contains_key(&node),
+                reasons: telling.map(|(_, text)| text).take(3).collect(),
+            }
         })
         .filter(|candidate| candidate.score > 1e-3)
         .collect();

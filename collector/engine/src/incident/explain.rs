@@ -58,7 +58,7 @@ impl View<'_> {
         blast_radius.sort();
         let nodes: Vec<NodeId> = affected.into_iter().collect();
         let exemplars = self.join.notable(&nodes, case.start, case.clock, MAX_EXEMPLARS);
-        let anomalies = || case.members.values().map(|member| &*member.anomaly);
+        let anomalies = || case.members.values().map(|anomaly| &**anomaly);
         let lead: Option<&Anomaly> = words::lead(anomalies(), causes.first().map(|cause| &cause.service));
         let (title, sentence) = lead.map_or_else(Default::default, |lead| {
             let story = Story {
@@ -99,35 +99,30 @@ impl View<'_> {
 
     fn causes(&self, case: &Case) -> Vec<RootCause> {
         let mut priors: BTreeMap<NodeId, Prior> = BTreeMap::new();
-        for member in case.members.values() {
-            let service = &member.anomaly.service;
+        // What was odd long before is no sign of where it started, unless it is what was foretold.
+        let early = case.onset.minus(self.settings.agree_nanos);
+        let signs = case.members.values().filter(|anomaly| anomaly.start >= early || anomaly.forecast.is_some());
+        for anomaly in signs {
+            let service = &anomaly.service;
             let Some(node) = self.history.find(service) else { continue };
             let prior = priors.entry(node).or_default();
-            prior.anomalies.push(Arc::clone(&member.anomaly));
+            prior.anomalies.push(Arc::clone(anomaly));
             if prior.version.is_none() {
                 let change = self.change_before(service, case.start);
                 prior.version = change.map(|(_, new, when)| (new, case.start.since(when)));
             }
         }
-        let connected = self.connected(case);
-        let candidates = cause::rank(self.history, case.start, case.clock, &priors);
-        let candidates = candidates.into_iter().filter(|c| connected.contains(&c.node) && c.score >= MIN_SCORE);
-        candidates.take(MAX_CAUSES).filter_map(|candidate| self.named(&candidate)).collect()
-    }
-
-    /// The affected services and all that they call, directly or not: a cause lies among these.
-    fn connected(&self, case: &Case) -> BTreeSet<NodeId> {
-        let mut found: BTreeSet<NodeId> =
+        let affected: BTreeSet<NodeId> =
             case.services.iter().filter_map(|service| self.history.find(service)).collect();
-        let mut open: Vec<NodeId> = found.iter().copied().collect();
-        while let Some(node) = open.pop() {
-            for callee in self.graph.callees(node) {
-                if found.insert(callee) {
-                    open.push(callee);
-                }
-            }
-        }
-        found
+        // A cause lies among the affected services and all that they call; a surge comes from the other side.
+        let (callees, callers) = (self.graph.downstream(&affected), self.graph.upstream(&affected));
+        let possible = |candidate: &Candidate| {
+            let node = &candidate.node;
+            affected.contains(node) || callees.contains(node) || candidate.surges && callers.contains(node)
+        };
+        let candidates = cause::rank(self.history, case.onset, case.clock, &priors);
+        let candidates = candidates.into_iter().filter(|c| possible(c) && c.score >= MIN_SCORE);
+        candidates.take(MAX_CAUSES).filter_map(|candidate| self.named(&candidate)).collect()
     }
 
     fn named(&self, candidate: &Candidate) -> Option<RootCause> {

@@ -93,17 +93,27 @@ impl Graph {
 
     /// All that call `nodes`, directly or not, without `nodes` themselves.
     pub(super) fn upstream(&self, nodes: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
-        let mut found = BTreeSet::new();
-        let mut open: Vec<NodeId> = nodes.iter().copied().collect();
-        while let Some(node) = open.pop() {
-            for caller in self.callers.get(&node).into_iter().flatten() {
-                if !nodes.contains(caller) && found.insert(*caller) {
-                    open.push(*caller);
-                }
+        reach(&self.callers, nodes)
+    }
+
+    /// All that `nodes` call, directly or not, without `nodes` themselves.
+    pub(super) fn downstream(&self, nodes: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+        reach(&self.callees, nodes)
+    }
+}
+
+/// What can be reached from `nodes` in `steps`, without `nodes` themselves.
+fn reach(steps: &BTreeMap<NodeId, BTreeSet<NodeId>>, nodes: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+    let mut found = BTreeSet::new();
+    let mut open: Vec<NodeId> = nodes.iter().copied().collect();
+    while let Some(node) = open.pop() {
+        for next in steps.get(&node).into_iter().flatten() {
+            if !nodes.contains(next) && found.insert(*next) {
+                open.push(*next);
             }
         }
-        found
     }
+    found
 }
 
 /// The edges of the last hour, by caller and callee.

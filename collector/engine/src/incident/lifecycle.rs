@@ -2,9 +2,11 @@
 
 use super::{
     Correlator, Held, Telling,
-    case::{Case, Findings, Told, case_label, holding_severity, signature},
+    case::{Case, Findings, Told, case_label, signature},
+    corroboration::corroboration,
     explain::View,
     graph::Graph,
+    sign::{Worth, telling_severity, worth},
 };
 use crate::{
     event::{Anomaly, AnomalyChange, Event, Incident, IncidentChange, IncidentId, IncidentState, PredictionChange},
@@ -71,7 +73,9 @@ impl Correlator {
     fn assign(&mut self, graph: &Graph, time: UnixNanos, anomaly: &Arc<Anomaly>) -> u64 {
         let mut best: Option<((bool, bool, u32, u64), String)> = None;
         for (number, case) in &self.memory.cases {
-            if !case.is_near(&self.settings, anomaly.start) {
+            // What is worth nothing connects no services.
+            let reaches = case.tells && worth(anomaly) > Worth::Nothing || case.services.contains(&anomaly.service);
+            if !reaches || !case.is_near(&self.settings, anomaly.start) {
                 continue;
             }
             let Some((distance, reason)) = self.link(graph, case, &anomaly.service) else { continue };
@@ -197,11 +201,11 @@ impl Correlator {
             let services = &self.memory.services;
             let clock_of = |service: &ServiceKey| services.get(service).map(|known| (known.last_end, known.step));
             let earlier = self.earlier(case);
-            let corroboration = case.corroboration(&self.settings, clock_of);
+            let corroboration = corroboration(case, &self.settings, clock_of);
             let same_series = earlier.is_some_and(|(_, same_series)| same_series);
-            let reason = match (corroboration, same_series && case.severity >= Severity::Warning) {
-                (Some(reason), _) => format!("opened because {reason}"),
-                (None, true) => "reopened because the same series is odd again".to_owned(),
+            let (reason, onset) = match (corroboration, same_series) {
+                (Some(found), _) => (format!("opened because {}", found.reason), found.onset),
+                (None, true) => ("reopened because the same series is odd again".to_owned(), case.start),
                 (None, false) => continue,
             };
             if self.memory.cases.values().filter(|case| case.is_open()).count() >= self.settings.max_open {
@@ -220,6 +224,7 @@ impl Correlator {
             });
             let Some(case) = self.memory.cases.get_mut(&number) else { continue };
             case.reasons.push(reason);
+            case.onset = onset;
             case.opened = Some(case.clock);
             case.first_opened = Some(case.clock);
             case.changed = true;
@@ -264,7 +269,7 @@ impl Correlator {
                 let (Some(a), Some(b)) = (self.memory.cases.get(&first), self.memory.cases.get(&second)) else {
                     continue;
                 };
-                if !(a.regroup || b.regroup) {
+                if !(a.regroup || b.regroup) || !(a.tells && b.tells) {
                     continue;
                 }
                 // The one that opened first stays; candidates come after all that are open.
@@ -282,8 +287,8 @@ impl Correlator {
                     continue;
                 }
                 let explained = || {
-                    let harm = |anomaly: &&Anomaly| holding_severity(anomaly) >= Severity::Warning;
-                    let mut members = from.members.values().map(|member| &*member.anomaly).filter(harm);
+                    let harm = |anomaly: &&Anomaly| telling_severity(anomaly) >= Severity::Warning;
+                    let mut members = from.members.values().map(|anomaly| &**anomaly).filter(harm);
                     members.all(|anomaly| self.explains(graph, into, anomaly))
                 };
                 if self.is_late(into, from.start) && !explained() {
@@ -343,7 +348,7 @@ impl Correlator {
             let Some(case) = self.memory.cases.get(&number) else { continue };
             let worse = case.severity > case.told.severity;
             let due = case.clock.since(case.looked) >= self.settings.update_every_nanos;
-            let young = case.looked.since(case.start) < 2 * settled;
+            let young = case.looked.since(case.onset) < 2 * settled;
             if !(worse || due && (case.changed || young)) {
                 continue;
             }

@@ -27,7 +27,7 @@ fn story() -> Story {
     story.opened.push(series(MEDIAN, duration, "s", SeriesKind::SpanDuration, &statistic("p50")));
     story.opened.push(series(MEAN, duration, "s", SeriesKind::SpanDuration, &statistic("mean")));
     let quantile = [("quantile", "0.9")];
-    story.opened.push(series(QUANTILE, "client.latency", "s", SeriesKind::Gauge, &quantile));
+    story.opened.push(series(QUANTILE, "server.latency", "s", SeriesKind::Gauge, &quantile));
     story.opened.push(series(REQUESTS, "requests", "{request}/s", SeriesKind::Gauge, &[]));
     story.rows.push((MEDIAN, 0.31, 100));
     story.rows.push((MEAN, 0.31, 100));
@@ -125,19 +125,28 @@ fn a_restart_keeps_families() {
 }
 
 /// One slow call carries the quantile of a few. Where the service says how many it answers, too few hold the finding back; where
-/// nothing says so, it is worth no more than a note until it lasts.
+/// nothing says so, it is worth no more than a note until it lasts, and is marked. Calls that are answered say that calls which are
+/// made can't be many, but not that they are.
 #[test]
 fn a_senders_quantile_needs_volume_or_persistence() {
     let odd = finding(QUANTILE, 7.0, Severity::Warning);
-    for (rate, severities) in
-        [(Some(0.01), &[][..]), (Some(5.0), &[Severity::Warning][..]), (None, &[Severity::Info, Severity::Warning][..])]
-    {
+    let (note, warning) = ((Severity::Info, true), (Severity::Warning, true));
+    for (name, rate, told) in [
+        ("server.latency", Some(0.01), &[][..]),
+        ("server.latency", Some(5.0), &[(Severity::Warning, false)][..]),
+        ("server.latency", None, &[note, warning][..]),
+        ("client.latency", Some(0.01), &[][..]),
+        ("client.latency", Some(5.0), &[note, warning][..]),
+    ] {
         let mut story = story();
+        story.opened.retain(|series| series.id != QUANTILE);
+        story.opened.push(series(QUANTILE, name, "s", SeriesKind::Gauge, &[("quantile", "0.9")]));
         story.rows.push((QUANTILE, 0.31, 1));
         story.rows.extend(rate.map(|rate| (REQUESTS, rate, 1)));
         story.calls = u64::from(rate.is_some());
         let said = story.go_on(8, std::slice::from_ref(&odd));
-        assert_eq!(said.iter().map(|(_, anomaly)| anomaly.severity).collect::<Vec<_>>(), severities, "{rate:?}");
+        let said: Vec<_> = said.iter().map(|(_, anomaly)| (anomaly.severity, anomaly.unknown_volume)).collect();
+        assert_eq!(said, told, "{name} {rate:?}");
     }
 }
 

@@ -10,3 +10,4 @@ mod lifecycle;
 mod properties;
 mod shop;
 mod size;
+mod waking;

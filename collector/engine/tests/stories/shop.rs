@@ -86,6 +86,7 @@ pub(crate) fn anomaly(name: &str, what: What, start: u64, severity: Severity) ->
         start: at(start),
         last: at(start + 2),
         every_nanos: 60_000_000_000,
+        unknown_volume: false,
         end: None,
         sentence: format!("{name} is odd"),
         evidence: Vec::new(),
