@@ -294,9 +294,7 @@ async fn a_detector_is_replaced_while_it_runs() {
         let requests = backend.requests.lock().expect("not poisoned");
         let has = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
         requests.iter().any(|(signal, bytes)| {
-            *signal == Signal::Logs
-                && has(bytes, "foreshock.detector.health")
-                && has(bytes, "reads schema 7); it starts anew")
+            *signal == Signal::Logs && has(bytes, "foreshock.detector.health") && has(bytes, "reads 7); it starts anew")
         })
     })
     .await;

@@ -93,7 +93,7 @@ fn a_state_that_does_not_fit_means_a_cold_start_said_aloud() {
     for (new, said) in [
         (
             other_schema,
-            "what it had learned is of no use to it (state has schema 1, this version reads schema 7); it starts anew",
+            "what it had learned is of no use to it (the state has schema 1, this version reads 7); it starts anew",
         ),
         (
             another,

@@ -132,7 +132,7 @@ fn finding(id: u32, score: f64, value: f64, high: f64, bound: f64) -> Finding {
         lower: None,
         upper: Some(bound),
         forecast: None,
-        summary: format!("{value:.6} is higher than ever before, the highest was {high:.6}"),
+        summary: format!("{value} is higher than ever before, the highest was {high}"),
         evidence: Vec::new(),
     }
 }
