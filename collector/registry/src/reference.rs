@@ -195,9 +195,9 @@ mod tests {
         ] {
             assert!(said(&format!("oci://ghcr.io/acme/orders@{digest}")).contains("is no digest"), "{digest}");
         }
-        for registry in ["", "gh cr.io", "a_b", "user@ghcr.io", "ghcr.io:99999", "ghcr.io:x"] {
+        for registry in ["", "gh cr.io", "a_b", "ghcr.io:99999", "ghcr.io:x"] {
             let message = said(&format!("oci://{registry}/acme@{DIGEST}"));
-            assert!(message.contains("is no registry") || message.contains("is no digest"), "{registry}: {message}");
+            assert!(message.contains("is no registry"), "{registry}: {message}");
         }
         for repository in
             ["", "Acme", "a//b", "-a", "a-", "a..b", "a___b", "../x", "a/..", "a?b", "a:t/b", "é", &"a".repeat(256)]

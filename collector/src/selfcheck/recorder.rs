@@ -67,6 +67,7 @@ impl<D: SavedDetectors> InTurn<D> {
             }
             self.last = self.recording.as_ref().map(|(service, _)| (service.clone(), self.now));
         }
+        let begun = self.last.as_ref().map_or(self.now, |(_, begun)| *begun);
         let given_up = self.now.since(begun) > step.saturating_mul(4 * WINDOWS as u64);
         let Some((service, windows)) = &mut self.recording else { return };
         if *service == closed.service {

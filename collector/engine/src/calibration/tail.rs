@@ -20,7 +20,7 @@ const EXCESS_PRIOR: f64 = 30.0;
 /// Runs over which it forgets.
 const EXCESS_MEMORY: f64 = 100.0;
 /// What is further beyond the level counts as this far, so that one event does not hide the next.
-const MOST_EXCESS: f64 = 3.0;
+const MOST_EXCESS: f64 = 2.2;
 /// Windows below the level that end a run.
 const RUN_END: u8 = 3;
 /// Windows of a run that count in the share. The rest of a long run is the same event.

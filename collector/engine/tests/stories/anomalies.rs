@@ -321,11 +321,13 @@ fn overwhelming_harm_opens_at_once() {
 fn a_high_score_counts_without_a_finding() {
     let mut story = Story::new();
     let mut told = Said::new();
-    for score in [5.9, 5.9, 5.9, 6.0, 6.5] {
+    for score in [5.5, 5.5, 5.5, 6.6, 6.9] {
         told.extend(story.minute(&[("forest", Vec::new(), &[(CPU, score)])]));
     }
     assert_eq!(changes(&told), [Detected]);
-    assert_eq!((told[0].1.severity, told[0].1.observed, told[0].1.surprise), (Severity::Info, Some(0.4), 6.5));
+    assert_eq!((told[0].1.severity, told[0].1.observed), (Severity::Info, Some(0.4)));
+    // Calibration believes a detector that says so five times in a row a little less.
+    assert!((6.0..6.9).contains(&told[0].1.surprise), "{}", told[0].1.surprise);
 }
 
 /// At low traffic a single failed call is a high share: on fewer than 10 calls, or with fewer than 3 failed ones, errors do not

@@ -144,7 +144,7 @@ pub fn calm(group: &Group, detectors: &[&str], settings: AnomalySettings) -> Res
 }
 
 /// Breaks one service of a group for `minutes` after its calm days, once with each fault. Gives for each after how many windows an anomaly
-/// was a warning or worse; `None` if none was.
+/// was told; `None` if none was.
 ///
 /// # Errors
 /// If a detector fails, which is a bug.
@@ -158,7 +158,8 @@ pub fn faults(
         let mut played = Played::new(1, group, detectors, settings)?;
         played.play(windows(group, group.warmup_days), None)?;
         for window in 0..minutes * 60 / group.step {
-            if played.play(1, Some(fault))?.alarms > 0 {
+            let told = played.play(1, Some(fault))?;
+            if told.all + told.alarms > 0 {
                 return Ok((fault, Some(window + 1)));
             }
         }
