@@ -70,7 +70,7 @@ fn check_tells_good_from_bad() {
         assert!(text(&output.stdout).contains(fails), "{act}: {}", said(&output));
     }
     let output = foreshock(&["check", &path("chaos.wasm"), "--config", r#"{"act":"dance"}"#]);
-    assert!(text(&output.stdout).contains("FAILS  \"dance\" is not one of"), "{}", said(&output));
+    assert!(text(&output.stdout).contains("FAILS  act: \"dance\" is not one of"), "{}", said(&output));
     assert_eq!(output.status.code(), Some(1));
 
     std::fs::write(path("text.wasm"), "no component").expect("a file");

@@ -162,7 +162,7 @@ impl Scenario {
         let (root, also_right, kind, affected): (_, &[_], _, &[_]) = match self {
             Self::DeploymentDrift => ("checkout", &[], "deployment", &["checkout", "frontend"]),
             Self::DatabaseSaturation => {
-                ("inventory", &["inventory-db"], "database", &["inventory", "checkout", "frontend"])
+                ("inventory", &["postgresql:inventory-db"], "database", &["inventory", "checkout", "frontend"])
             }
             Self::MemoryLeak => ("recommendation", &[], "memory", &["recommendation", "frontend"]),
             Self::DiskFilling => ("shipping", &[], "disk", &["shipping", "checkout", "frontend"]),
