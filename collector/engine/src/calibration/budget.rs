@@ -1,7 +1,7 @@
 //! The budget of false alarms, and the thresholds that follow from it.
 //!
 //! A service whose `n` series are each judged in `w` windows a day gives `n w` chances a day to be odd by mere chance. Odd windows come in
-//! runs of about [`RUN_WINDOWS`], which are one event. So events of a surprise of at least `x` begin `n w / RUN_WINDOWS * 10^-x` times a day,
+//! runs of about `RUN_WINDOWS`, which are one event. So events of a surprise of at least `x` begin `n w / RUN_WINDOWS * 10^-x` times a day,
 //! if every surprise is true, and the threshold that keeps a budget of `b` a day is
 //!
 //! ```text
@@ -10,7 +10,7 @@
 //!
 //! the Bonferroni correction for series and windows together. A fifth of the budget, `CERTAIN_SHARE`, is set aside for findings that carry
 //! a certainty of their own (forecasts, new log patterns), which have no surprise that a threshold could be set against: see
-//! [`Spending::grants`].
+//! `Spending::grants`.
 //!
 //! Surprises are not always true, whatever was learned of single series: deployments, batch jobs and clock changes touch many at once. So the
 //! service's own record corrects the threshold. Events beyond `x0` are counted, whether they were told or not; their rate, with the budget
