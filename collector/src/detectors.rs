@@ -109,15 +109,26 @@ pub struct Loaded {
     pub detectors: Vec<Arc<LoadedDetector>>,
 }
 
-/// Makes the sandbox and loads the detectors of a configuration.
+/// Where commands that keep no state keep compiled components: `foreshock/code` in the user's cache folder (`$XDG_CACHE_HOME`, or else
+/// `.cache` in `$HOME`). `None` where there is neither.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    // The XDG Base Directory Specification says to ignore a path that is not absolute.
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    Some(cache.join("foreshock/code"))
+}
+
+/// Makes the sandbox and loads the detectors of a configuration. Compiled components are kept in `code_folder`, where there is one.
 ///
 /// # Errors
 /// If the machine has no room for the sandbox, or a component can't be loaded.
-pub fn load(config: &Config) -> anyhow::Result<Loaded> {
+pub fn load(config: &Config, code_folder: Option<PathBuf>) -> anyhow::Result<Loaded> {
     let models = config.detection.services.saturating_mul(config.detectors.len());
     let largest = config.detectors.iter().map(|detector| detector.limits.memory_bytes).max().unwrap_or(16 << 20);
-    let code_folder = config.storage.as_ref().map(|folder| folder.join("code"));
-    let settings = sandbox_settings(models, largest, code_folder);
+    let settings = Settings {
+        models_per_detector: u32::try_from(config.detection.services).unwrap_or(u32::MAX),
+        ..sandbox_settings(models, largest, code_folder)
+    };
     let sandbox = Sandbox::new(settings).context("the detectors' sandbox can't be made")?;
     let step = u64::try_from(config.detection.window.as_nanos()).unwrap_or(u64::MAX);
     let mut detectors = Vec::new();

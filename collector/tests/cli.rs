@@ -81,3 +81,40 @@ fn templates() {
     assert_ne!(id(lines[1]), id(lines[2]));
     assert_eq!(foreshock(&["templates", "--input", &path, "--column", "x"], &[]).status.code(), Some(2));
 }
+
+/// A command that keeps no state leaves nothing in the folder where somebody called it; what it compiled lies in the user's cache, for
+/// nobody else to enter.
+#[test]
+fn commands_without_state_leave_nothing_behind() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (here, cache) = (folder.path().join("here"), folder.path().join("cache"));
+    std::fs::create_dir(&here).expect("a folder");
+    let config = write(folder.path(), "foreshock.yaml", foreshock::replay::DEFAULT_CONFIG);
+    let rows: String = (0..40)
+        .map(|row| format!("2026-01-05T00:{:02}:{:02}Z,{}\n", row / 6, row % 6 * 10, row % 7))
+        .collect();
+    let data = write(folder.path(), "load.csv", &format!("timestamp,value\n{rows}"));
+    let log = write(folder.path(), "log.csv", "Content\ncache is warm\n");
+    for arguments in [
+        &["validate", "--config", &config][..],
+        &["replay", "--input", &data],
+        &["backtest", "csv", "--data", &data],
+        &["templates", "--input", &log],
+        &["detector", "check", "builtin:baseline"],
+        &["detector", "run", "builtin:baseline", "--input", &data],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_foreshock"))
+            .args(arguments)
+            .current_dir(&here)
+            .env("XDG_CACHE_HOME", &cache)
+            .env_remove("STATE_DIRECTORY")
+            .output()
+            .expect("the program starts");
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        let left: Vec<_> = std::fs::read_dir(&here).expect("a folder").collect();
+        assert!(left.is_empty(), "{arguments:?} left {left:?}");
+    }
+    let code = std::fs::metadata(cache.join("foreshock/code")).expect("the cache is used");
+    assert_eq!(code.permissions().mode() & 0o777, 0o700);
+}

@@ -88,7 +88,8 @@ impl Source for Fixed {
             open_anomalies: 1,
             severity: None,
         };
-        vec![views::Service::new(&health, None)]
+        let faults = views::DetectorFaults { detector: "mine".into(), reason: "deadline".into(), faults: 3 };
+        vec![views::Service::new(&health, None, vec![faults])]
     }
 
     fn incidents(&self, _limit: usize) -> Vec<views::Incident> {
@@ -219,6 +220,10 @@ async fn json_shapes() {
     assert!(answer.contains("\"health\":\"degraded\"") && answer.contains("\"calls_per_second\":5.0"), "{answer}");
     assert!(
         answer.contains("\"error_ratio\":0.1") && answer.contains("\"last_window\":\"1970-01-01T00:00:10Z\""),
+        "{answer}"
+    );
+    assert!(
+        answer.contains(r#""detector_faults":[{"detector":"mine","reason":"deadline","faults":3}]"#),
         "{answer}"
     );
     let answer = ask(&Arc::default(), "GET /api/v1/incidents/x HTTP/1.1\nHost: localhost\nConnection: close\n\n").await;

@@ -112,7 +112,9 @@ impl Live {
         };
         let loaded = {
             let config = config.clone();
-            tokio::task::spawn_blocking(move || detectors::load(&config)).await??
+            // Where no state is kept, because the folder can't be used or nobody wants one, code is compiled at each start.
+            let code_folder = store.as_ref().and(config.storage.as_ref()).map(|folder| folder.join("code"));
+            tokio::task::spawn_blocking(move || detectors::load(&config, code_folder)).await??
         };
         let overview = Arc::new(Overview::default());
         let kept = match &store {
@@ -187,8 +189,12 @@ impl Live {
         }
         if let Some(listener) = listeners.console.take() {
             let shown = Arc::clone(&telemetry);
-            let source =
-                ConsoleSource { overview: Arc::clone(&overview), metrics: Box::new(move || shown.text()), acknowledge };
+            let source = ConsoleSource {
+                overview: Arc::clone(&overview),
+                metrics: Box::new(move || shown.text()),
+                acknowledge,
+                detectors: loaded.detectors.clone(),
+            };
             let serve = foreshock_console::serve(listener, Arc::new(source), until(pages_stopped));
             pages.spawn(watched("the console", failure, serve));
         }
