@@ -339,9 +339,15 @@ service: {{pipelines: {{metrics: {{receivers: [otlp], detectors: [counter], expo
             assert!(!said.contains(complaint), "{when}: it said:\n{said}");
         }
         let (promised, found) = (promised(spawned, &samples), kept(&state, &scratch));
-        assert!(found >= before + promised, "{when}: {found} windows are kept, {before} were before, {promised} more should be");
+        assert!(
+            found >= before + promised,
+            "{when}: {found} windows are kept, {before} were before, {promised} more should be"
+        );
         (before, most_promised) = (found, most_promised.max(promised));
     }
     // Else the test would hold a hop to nothing.
-    assert!(before > 0 && (kills < 10 || most_promised > 0), "{before} windows kept, {most_promised} promised, seed {seed}");
+    assert!(
+        before > 0 && (kills < 10 || most_promised > 0),
+        "{before} windows kept, {most_promised} promised, seed {seed}"
+    );
 }

@@ -118,11 +118,12 @@ impl Instance {
         store.set_max_component_handles(HANDLES);
         store.epoch_deadline_callback(at_tick);
         store.set_epoch_deadline(1);
-        let instance = birth.component.start.instantiate(&mut store).map_err(|error| match error.downcast_ref::<Trap>() {
-            Some(_) => failure(&error, store.data()),
-            // Only the allocator's limits, not the guest's code, fail here without a trap.
-            None => Failure { reason: FaultReason::Memory, message: message_of(&error) },
-        })?;
+        let instance =
+            birth.component.start.instantiate(&mut store).map_err(|error| match error.downcast_ref::<Trap>() {
+                Some(_) => failure(&error, store.data()),
+                // Only the allocator's limits, not the guest's code, fail here without a trap.
+                None => Failure { reason: FaultReason::Memory, message: message_of(&error) },
+            })?;
         let plugin = birth.component.exports.load(&mut store, &instance);
         let other_types = |error| Failure { reason: FaultReason::Refused, message: message_of(&error) };
         let Limits { answer_bytes, state_bytes, .. } = *birth.limits;

@@ -64,7 +64,13 @@ pub struct CompileLimits {
 
 impl Default for CompileLimits {
     fn default() -> Self {
-        Self { component_bytes: 64 << 20, functions: 200_000, function_bytes: 1 << 20, function_flow: 20_000_000, instances: 10_000 }
+        Self {
+            component_bytes: 64 << 20,
+            functions: 200_000,
+            function_bytes: 1 << 20,
+            function_flow: 20_000_000,
+            instances: 10_000,
+        }
     }
 }
 

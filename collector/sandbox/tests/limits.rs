@@ -9,8 +9,8 @@ mod support;
 use foreshock_engine::verdict::{Detectors, FaultReason};
 use foreshock_guests::{answers, assemble, binary, good};
 use foreshock_sandbox::{
-    CompileLimits, DetectorPool, DetectorSpec, FAULT_REASONS, Limits, LoadError, LoadedDetector, PoolSettings,
-    Sandbox, Settings,
+    CompileLimits, DetectorPool, DetectorSpec, FAULT_REASONS, Limits, LoadError, LoadedDetector, PoolSettings, Sandbox,
+    Settings,
 };
 use std::sync::{
     Arc, Mutex,
@@ -81,7 +81,8 @@ fn answers_are_bounded_to_the_byte() {
 fn findings_are_bounded() {
     let sandbox = sandbox();
     for (findings, most, fault) in [(3, 3, None), (4, 3, Some(FaultReason::BadVerdict)), (256, 1000, None)] {
-        let component = answers::verdict(&format!("(call $many (i32.const {findings}) (i32.const 1) (i32.const 0) (i32.const 7))"));
+        let component =
+            answers::verdict(&format!("(call $many (i32.const {findings}) (i32.const 1) (i32.const 0) (i32.const 7))"));
         let guest = limited(&sandbox, &component, Limits { findings: most, ..limits() });
         assert_eq!(judged(&sandbox, &guest), fault, "{findings} findings, {most} allowed");
     }
@@ -95,12 +96,9 @@ fn memories_and_tables_share_one_limit() {
     let sandbox = sandbox();
     // 2 pages of memory, and then as many as fit beside 20,000 table elements of 8 bytes: 16 of 18 pages' worth of bytes.
     let memory_bytes = 20 * 65_536;
-    for (pages, elements, fault) in [
-        (18, 0, None),
-        (19, 0, Some(FaultReason::Memory)),
-        (15, 19_999, None),
-        (16, 19_999, Some(FaultReason::Memory)),
-    ] {
+    for (pages, elements, fault) in
+        [(18, 0, None), (19, 0, Some(FaultReason::Memory)), (15, 19_999, None), (16, 19_999, Some(FaultReason::Memory))]
+    {
         let code = format!(
             "(if (i32.eq (table.grow $table (ref.null func) (i32.const {elements})) (i32.const -1)) (then unreachable))
              (if (i32.eq (memory.grow (i32.const {pages})) (i32.const -1)) (then unreachable))"
@@ -282,6 +280,7 @@ fn replacement_during_a_call_does_not_touch_it() {
 
 // TEMPORARY
 mod measure {
+    use super::*;
     #[test]
     fn flows() {
         let Ok(files) = std::env::var("FLOW_FILES") else { return };
@@ -290,11 +289,21 @@ mod measure {
             let (mut limit, began) = (0, std::time::Instant::now());
             let mut rounds = 0;
             loop {
-                let compile = foreshock_sandbox::CompileLimits { function_flow: limit, instances: 0, ..Default::default() };
-                let sandbox = foreshock_sandbox::Sandbox::new(foreshock_sandbox::Settings { max_models: 16, compile, ..Default::default() }).unwrap();
+                let compile =
+                    foreshock_sandbox::CompileLimits { function_flow: limit, instances: 0, ..Default::default() };
+                let sandbox = foreshock_sandbox::Sandbox::new(foreshock_sandbox::Settings {
+                    max_models: 16,
+                    compile,
+                    ..Default::default()
+                })
+                .unwrap();
                 rounds += 1;
                 match sandbox.about(&bytes).unwrap_err() {
-                    foreshock_sandbox::LoadError::TooLarge { what: "variables times branches in one function", found, .. } => limit = found,
+                    foreshock_sandbox::LoadError::TooLarge {
+                        what: "variables times branches in one function",
+                        found,
+                        ..
+                    } => limit = found,
                     _ => break,
                 }
             }
@@ -303,35 +312,68 @@ mod measure {
     }
     #[test]
     fn bombs() {
-        let hwm = || { let s = std::fs::read_to_string("/proc/self/status").unwrap(); s.lines().find(|l| l.starts_with("VmHWM")).unwrap().to_owned() };
+        let hwm = || {
+            let s = std::fs::read_to_string("/proc/self/status").unwrap();
+            s.lines().find(|l| l.starts_with("VmHWM")).unwrap().to_owned()
+        };
         for (loops, locals) in [(1000_u32, 1000_u32), (2000, 2000), (4000, 4000), (400, 40000)] {
-            let mut body = vec![1];
-            body.extend(foreshock_guests::binary::leb(locals)); body.push(0x7f);
-            for _ in 0..loops { body.extend([0x03, 0x40]); }
-            for local in 0..locals { let l = foreshock_guests::binary::leb(local); body.push(0x20); body.extend(&l); body.extend([0x41, 1, 0x6a, 0x21]); body.extend(&l); }
-            for _ in 0..loops { body.extend([0x20, 0, 0x0d, 0, 0x0b]); }
-            body.push(0x0b);
+            let body = binary::loops(loops, locals);
             let component = foreshock_guests::binary::around(&foreshock_guests::binary::module(1, &body));
-            let sandbox = foreshock_sandbox::Sandbox::new(foreshock_sandbox::Settings { max_models: 16, compile: foreshock_sandbox::CompileLimits { function_flow: u64::MAX, ..Default::default() }, ..Default::default() }).unwrap();
+            let sandbox = foreshock_sandbox::Sandbox::new(foreshock_sandbox::Settings {
+                max_models: 16,
+                compile: foreshock_sandbox::CompileLimits { function_flow: u64::MAX, ..Default::default() },
+                ..Default::default()
+            })
+            .unwrap();
             let began = std::time::Instant::now();
             let error = sandbox.about(&component).unwrap_err();
-            eprintln!("loops {loops} locals {locals} bytes {}: {:?} {} {error}", component.len(), began.elapsed(), hwm());
+            eprintln!(
+                "loops {loops} locals {locals} bytes {}: {:?} {} {error}",
+                component.len(),
+                began.elapsed(),
+                hwm()
+            );
         }
         for (arms, locals) in [(1000_u32, 1000_u32), (4000, 4000)] {
             let mut body = vec![1];
-            body.extend(foreshock_guests::binary::leb(locals)); body.push(0x7f);
+            body.extend(foreshock_guests::binary::leb(locals));
+            body.push(0x7f);
             // block $end; block*arms; local.get 0; br_table 0..arms; then in each arm: local i += 1; br $end
             body.extend([0x02, 0x40]);
-            for _ in 0..arms { body.extend([0x02, 0x40]); }
-            body.extend([0x20, 0, 0x0e]); body.extend(foreshock_guests::binary::leb(arms - 1));
-            for a in 0..arms { body.extend(foreshock_guests::binary::leb(a)); }
-            for a in 0..arms { body.push(0x0b); let l = foreshock_guests::binary::leb(a % locals); body.push(0x20); body.extend(&l); body.extend([0x41, 1, 0x6a, 0x21]); body.extend(&l); body.push(0x0c); body.extend(foreshock_guests::binary::leb(arms - 1 - a)); }
+            for _ in 0..arms {
+                body.extend([0x02, 0x40]);
+            }
+            body.extend([0x20, 0, 0x0e]);
+            body.extend(foreshock_guests::binary::leb(arms - 1));
+            for a in 0..arms {
+                body.extend(foreshock_guests::binary::leb(a));
+            }
+            for a in 0..arms {
+                body.push(0x0b);
+                let l = foreshock_guests::binary::leb(a % locals);
+                body.push(0x20);
+                body.extend(&l);
+                body.extend([0x41, 1, 0x6a, 0x21]);
+                body.extend(&l);
+                body.push(0x0c);
+                body.extend(foreshock_guests::binary::leb(arms - 1 - a));
+            }
             body.push(0x0b);
             // use all locals so that the values are live
-            for local in 0..locals { let l = foreshock_guests::binary::leb(local); body.push(0x20); body.extend(&l); body.extend([0x21, 0]); }
+            for local in 0..locals {
+                let l = foreshock_guests::binary::leb(local);
+                body.push(0x20);
+                body.extend(&l);
+                body.extend([0x21, 0]);
+            }
             body.push(0x0b);
             let component = foreshock_guests::binary::around(&foreshock_guests::binary::module(1, &body));
-            let sandbox = foreshock_sandbox::Sandbox::new(foreshock_sandbox::Settings { max_models: 16, compile: foreshock_sandbox::CompileLimits { function_flow: u64::MAX, ..Default::default() }, ..Default::default() }).unwrap();
+            let sandbox = foreshock_sandbox::Sandbox::new(foreshock_sandbox::Settings {
+                max_models: 16,
+                compile: foreshock_sandbox::CompileLimits { function_flow: u64::MAX, ..Default::default() },
+                ..Default::default()
+            })
+            .unwrap();
             let began = std::time::Instant::now();
             let error = sandbox.about(&component).unwrap_err();
             eprintln!("arms {arms} locals {locals} bytes {}: {:?} {} {error}", component.len(), began.elapsed(), hwm());

@@ -48,6 +48,18 @@ pub fn verdict(code: &str) -> Vec<u8> {
     assemble(&edits(code))
 }
 
+/// A detector that is right in all but the schema that it states for its configuration.
+#[must_use]
+pub fn schema(text: &str) -> Vec<u8> {
+    let escaped: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+    let data = format!("(data (i32.const 8192) \"{escaped}\")");
+    let about = format!(
+        "(i32.store (i32.const 1040) (i32.const 8192)) (i32.store (i32.const 1044) (i32.const {}))",
+        text.len()
+    );
+    assemble(&[("module", &data), ("about", &about)])
+}
+
 fn edits(code: &str) -> [(&str, &str); 3] {
     let window = ("window", "(global.set $window (local.get $window))");
     [("module", include_str!("../tools.wat")), window, ("observe", code)]

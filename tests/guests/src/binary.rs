@@ -86,14 +86,29 @@ pub fn module(functions: u32, body: &[u8]) -> Vec<u8> {
     .concat()
 }
 
+/// The body of a function with so many loops, one in the other, around instructions that change so many variables: in each loop each
+/// of them has another value.
+#[must_use]
+pub fn loops(loops: u32, variables: u32) -> Vec<u8> {
+    let mut body = [vec![1], leb(variables), vec![0x7f]].concat();
+    body.extend([0x03, 0x40].repeat(loops as usize));
+    for variable in (0..variables).map(leb) {
+        // local.get, i32.const 1, i32.add, local.set
+        body.extend([&[0x20], &variable[..], &[0x41, 1, 0x6a, 0x21], &variable].concat());
+    }
+    // local.get 0, br_if 0, end
+    body.extend([0x20, 0, 0x0d, 0, 0x0b].repeat(loops as usize));
+    body.push(0x0b);
+    body
+}
+
 /// A component that makes `each` instances of one like it, and so on; the innermost makes one of an empty core module.
 #[must_use]
 pub fn nest(levels: u32, each: u32) -> Vec<u8> {
     let mut component = with_instances(COMPONENT.to_vec(), &MODULE, 1);
     for _ in 0..levels {
         let instances = [leb(each), [0, 0, 0].repeat(each as usize)].concat();
-        component =
-            [COMPONENT.to_vec(), section(NESTED_COMPONENT, &component), section(INSTANCE, &instances)].concat();
+        component = [COMPONENT.to_vec(), section(NESTED_COMPONENT, &component), section(INSTANCE, &instances)].concat();
     }
     component
 }

@@ -20,7 +20,11 @@ const IMPORTS: [(&str, &str, Refusal); 7] = [
     ("import of a core module", r#"(component (import "module" (core module)))"#, Refusal::UnknownImport),
     ("import of a component", r#"(component (import "component" (component)))"#, Refusal::UnknownImport),
     ("import of a resource", r#"(component (import "file" (type (sub resource))))"#, Refusal::UnknownImport),
-    ("import by address", r#"(component (import "url=<https://127.0.0.1/x.wasm>" (component)))"#, Refusal::UnknownImport),
+    (
+        "import by address",
+        r#"(component (import "url=<https://127.0.0.1/x.wasm>" (component)))"#,
+        Refusal::UnknownImport,
+    ),
     ("host that is a function", r#"(component (import "foreshock:detector/host@0.1.0" (func)))"#, Refusal::WrongShape),
     (
         "types with a function",
@@ -48,7 +52,12 @@ const BESIDE: [(&str, &str, u32, Beside); 12] = [
     ("25 tables", "(module (table 20000 funcref))", 25, Beside::Harmless),
     ("40 tables", "(module (table 1 funcref))", 40, Beside::Describe(Memory)),
     ("table that is too large", "(module (table 20001 funcref))", 1, Beside::NotAComponent),
-    ("endless loop in another's start function", "(module (func $start (loop $on (br $on))) (start $start))", 1, Beside::Describe(FaultReason::Deadline)),
+    (
+        "endless loop in another's start function",
+        "(module (func $start (loop $on (br $on))) (start $start))",
+        1,
+        Beside::Describe(FaultReason::Deadline),
+    ),
 ];
 
 enum Beside {
@@ -61,10 +70,7 @@ enum Beside {
 /// Core modules that use what is off.
 const OFF: [(&str, &str); 5] = [
     ("shared memory", "(module (memory 1 1 shared))"),
-    (
-        "relaxed SIMD",
-        "(module (func (param v128) (result v128) (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))",
-    ),
+    ("relaxed SIMD", "(module (func (param v128) (result v128) (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))"),
     ("garbage collection", "(module (type (struct (field i32))) (func (drop (struct.new_default 0))))"),
     ("exceptions", "(module (tag $e) (func (throw $e)))"),
     ("two memories in one module", "(module (memory 1) (memory 1))"),
@@ -195,6 +201,9 @@ fn bombs(guests: &mut Vec<Guest>) {
     refused("function of more than 1 MiB", Refusal::TooLarge, || {
         let nops = vec![0x01; 1 << 20];
         binary::around(&binary::module(1, &[&[0], &nops[..], &[0x0b]].concat()))
+    });
+    refused("5,000 variables in 5,000 loops", Refusal::TooLarge, || {
+        binary::around(&binary::module(1, &binary::loops(5_000, 5_000)))
     });
     refused("component of more than 64 MiB", Refusal::TooLarge, || {
         [binary::COMPONENT.to_vec(), binary::section(0, &vec![0; 64 << 20])].concat()
