@@ -54,9 +54,13 @@ pub struct CompileLimits {
     pub functions: u32,
     /// The body of one function. Default 1 MiB.
     pub function_bytes: usize,
-    /// The local variables of one function times its branches, which the compiler's time and memory grow with. Default
-    /// 20 million; Python's interpreter has 4 in its largest.
+    /// Local variables of one function. Default 5,000.
+    pub function_variables: u32,
+    /// These times the function's branches, each of which counts once more for every loop around it: the compiler's time and memory
+    /// grow with it, faster than in proportion. Default 2 million; the largest of Python's interpreter has 1.
     pub function_flow: u64,
+    /// The same of all functions together. Default 40 million; Python's interpreter has 17, and a built-in detector about 1.
+    pub flow: u64,
     /// Instances that the component makes of its modules and nested components, in the worst case; tools for scripting languages
     /// make some thousands of small ones. Default 10,000.
     pub instances: u32,
@@ -68,7 +72,9 @@ impl Default for CompileLimits {
             component_bytes: 64 << 20,
             functions: 200_000,
             function_bytes: 1 << 20,
-            function_flow: 20_000_000,
+            function_variables: 5_000,
+            function_flow: 2_000_000,
+            flow: 40_000_000,
             instances: 10_000,
         }
     }

@@ -207,6 +207,14 @@ fn compiling_is_bounded_in_every_way() {
     // 4 levels of 2: 16 core instances and 31 components.
     let instances = |instances| CompileLimits { instances, ..usual() };
     boundary(&binary::nest(4, 2), instances(47), instances(46), "instances");
+    // 3 loops and 3 branches, which count 2, 3 and 4 times for the loops around; 4 variables.
+    let looping = binary::around(&binary::module(2, &binary::loops(3, 4)));
+    let variables = |function_variables| CompileLimits { function_variables, ..usual() };
+    boundary(&looping, variables(4), variables(3), "variables in one function");
+    let function_flow = |function_flow| CompileLimits { function_flow, ..usual() };
+    boundary(&looping, function_flow(72), function_flow(71), "variables times branches in one function");
+    let flow = |flow| CompileLimits { flow, ..usual() };
+    boundary(&looping, flow(144), flow(143), "variables times branches");
     assert!(load(&good(), usual()).is_ok());
 }
 
@@ -276,107 +284,4 @@ fn replacement_during_a_call_does_not_touch_it() {
     go_on.send(()).unwrap();
     let answers = call.join().unwrap();
     assert_eq!(of(&answers, "guest").unwrap().scores, [(1, 1.0), (2, 1.0)]);
-}
-
-// TEMPORARY
-mod measure {
-    use super::*;
-    #[test]
-    fn flows() {
-        let Ok(files) = std::env::var("FLOW_FILES") else { return };
-        for path in files.split(':') {
-            let bytes = std::fs::read(path).unwrap();
-            let (mut limit, began) = (0, std::time::Instant::now());
-            let mut rounds = 0;
-            loop {
-                let compile =
-                    foreshock_sandbox::CompileLimits { function_flow: limit, instances: 0, ..Default::default() };
-                let sandbox = foreshock_sandbox::Sandbox::new(foreshock_sandbox::Settings {
-                    max_models: 16,
-                    compile,
-                    ..Default::default()
-                })
-                .unwrap();
-                rounds += 1;
-                match sandbox.about(&bytes).unwrap_err() {
-                    foreshock_sandbox::LoadError::TooLarge {
-                        what: "variables times branches in one function",
-                        found,
-                        ..
-                    } => limit = found,
-                    _ => break,
-                }
-            }
-            eprintln!("{path}: most {limit}; {:?} a round", began.elapsed() / rounds);
-        }
-    }
-    #[test]
-    fn bombs() {
-        let hwm = || {
-            let s = std::fs::read_to_string("/proc/self/status").unwrap();
-            s.lines().find(|l| l.starts_with("VmHWM")).unwrap().to_owned()
-        };
-        for (loops, locals) in [(1000_u32, 1000_u32), (2000, 2000), (4000, 4000), (400, 40000)] {
-            let body = binary::loops(loops, locals);
-            let component = foreshock_guests::binary::around(&foreshock_guests::binary::module(1, &body));
-            let sandbox = foreshock_sandbox::Sandbox::new(foreshock_sandbox::Settings {
-                max_models: 16,
-                compile: foreshock_sandbox::CompileLimits { function_flow: u64::MAX, ..Default::default() },
-                ..Default::default()
-            })
-            .unwrap();
-            let began = std::time::Instant::now();
-            let error = sandbox.about(&component).unwrap_err();
-            eprintln!(
-                "loops {loops} locals {locals} bytes {}: {:?} {} {error}",
-                component.len(),
-                began.elapsed(),
-                hwm()
-            );
-        }
-        for (arms, locals) in [(1000_u32, 1000_u32), (4000, 4000)] {
-            let mut body = vec![1];
-            body.extend(foreshock_guests::binary::leb(locals));
-            body.push(0x7f);
-            // block $end; block*arms; local.get 0; br_table 0..arms; then in each arm: local i += 1; br $end
-            body.extend([0x02, 0x40]);
-            for _ in 0..arms {
-                body.extend([0x02, 0x40]);
-            }
-            body.extend([0x20, 0, 0x0e]);
-            body.extend(foreshock_guests::binary::leb(arms - 1));
-            for a in 0..arms {
-                body.extend(foreshock_guests::binary::leb(a));
-            }
-            for a in 0..arms {
-                body.push(0x0b);
-                let l = foreshock_guests::binary::leb(a % locals);
-                body.push(0x20);
-                body.extend(&l);
-                body.extend([0x41, 1, 0x6a, 0x21]);
-                body.extend(&l);
-                body.push(0x0c);
-                body.extend(foreshock_guests::binary::leb(arms - 1 - a));
-            }
-            body.push(0x0b);
-            // use all locals so that the values are live
-            for local in 0..locals {
-                let l = foreshock_guests::binary::leb(local);
-                body.push(0x20);
-                body.extend(&l);
-                body.extend([0x21, 0]);
-            }
-            body.push(0x0b);
-            let component = foreshock_guests::binary::around(&foreshock_guests::binary::module(1, &body));
-            let sandbox = foreshock_sandbox::Sandbox::new(foreshock_sandbox::Settings {
-                max_models: 16,
-                compile: foreshock_sandbox::CompileLimits { function_flow: u64::MAX, ..Default::default() },
-                ..Default::default()
-            })
-            .unwrap();
-            let began = std::time::Instant::now();
-            let error = sandbox.about(&component).unwrap_err();
-            eprintln!("arms {arms} locals {locals} bytes {}: {:?} {} {error}", component.len(), began.elapsed(), hwm());
-        }
-    }
 }

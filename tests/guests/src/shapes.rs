@@ -202,9 +202,14 @@ fn bombs(guests: &mut Vec<Guest>) {
         let nops = vec![0x01; 1 << 20];
         binary::around(&binary::module(1, &[&[0], &nops[..], &[0x0b]].concat()))
     });
-    refused("5,000 variables in 5,000 loops", Refusal::TooLarge, || {
-        binary::around(&binary::module(1, &binary::loops(5_000, 5_000)))
+    // 3 KB that would keep the compiler busy for ten seconds; a few more would for minutes.
+    refused("200 variables in 200 loops", Refusal::TooLarge, || {
+        binary::around(&binary::module(1, &binary::loops(200, 200)))
     });
+    refused("many functions of many loops", Refusal::TooLarge, || {
+        binary::around(&binary::module(100, &binary::loops(100, 100)))
+    });
+    refused("40,000 variables", Refusal::TooLarge, || binary::around(&binary::module(1, &binary::loops(1, 40_000))));
     refused("component of more than 64 MiB", Refusal::TooLarge, || {
         [binary::COMPONENT.to_vec(), binary::section(0, &vec![0; 64 << 20])].concat()
     });
