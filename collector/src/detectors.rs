@@ -128,6 +128,15 @@ pub struct Loaded {
     pub detectors: Vec<Arc<LoadedDetector>>,
 }
 
+/// Where commands that keep no state keep compiled components: `foreshock/code` in the user's cache folder (`$XDG_CACHE_HOME`, or else
+/// `.cache` in `$HOME`). `None` where there is neither.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    // The XDG Base Directory Specification says to ignore a path that is not absolute.
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    Some(cache.join("foreshock/code"))
+}
+
 /// Layout and bytes of what [`SavedDetectors::snapshot`] gives.
 pub(crate) fn saved_state(state: &ServiceState) -> Vec<u8> {
     saved::encode(SCHEMA, state)
@@ -138,16 +147,19 @@ pub(crate) fn series_of(bytes: &[u8]) -> Option<Vec<Series>> {
     saved::decode::<ServiceState>(SCHEMA, bytes).ok().map(|state| state.series)
 }
 
-/// Makes the sandbox and loads the detectors of a configuration.
+/// Makes the sandbox and loads the detectors of a configuration. Compiled components are kept in `code_folder`, where there is one.
 ///
 /// # Errors
 /// If the machine has no room for the sandbox, or a component can't be loaded.
-pub fn load(config: &Config) -> anyhow::Result<Loaded> {
+pub fn load(config: &Config, code_folder: Option<PathBuf>) -> anyhow::Result<Loaded> {
     // One more service for the self-check, which copies one service's models at a time.
-    let models = (config.detection.services + 1).saturating_mul(config.detectors.len());
+    let services = config.detection.services + 1;
+    let models = services.saturating_mul(config.detectors.len());
     let largest = config.detectors.iter().map(|detector| detector.limits.memory_bytes).max().unwrap_or(16 << 20);
-    let code_folder = config.storage.as_ref().map(|folder| folder.join("code"));
-    let settings = sandbox_settings(models, largest, code_folder);
+    let settings = Settings {
+        models_per_detector: u32::try_from(services).unwrap_or(u32::MAX),
+        ..sandbox_settings(models, largest, code_folder)
+    };
     let sandbox = Arc::new(Sandbox::new(settings).context("the detectors' sandbox can't be made")?);
     let detectors = again(config, &sandbox)?;
     Ok(Loaded { sandbox, detectors })

@@ -81,3 +81,81 @@ fn templates() {
     assert_ne!(id(lines[1]), id(lines[2]));
     assert_eq!(foreshock(&["templates", "--input", &path, "--column", "x"], &[]).status.code(), Some(2));
 }
+
+/// A command that keeps no state leaves nothing in the folder where somebody called it; what it compiled lies in the user's cache, for
+/// nobody else to enter.
+#[test]
+fn commands_without_state_leave_nothing_behind() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (here, cache) = (folder.path().join("here"), folder.path().join("cache"));
+    std::fs::create_dir(&here).expect("a folder");
+    let config = write(folder.path(), "foreshock.yaml", foreshock::replay::DEFAULT_CONFIG);
+    let rows: String =
+        (0..40).map(|row| format!("2026-01-05T00:{:02}:{:02}Z,{}\n", row / 6, row % 6 * 10, row % 7)).collect();
+    let data = write(folder.path(), "load.csv", &format!("timestamp,value\n{rows}"));
+    let log = write(folder.path(), "log.csv", "Content\ncache is warm\n");
+    for arguments in [
+        &["validate", "--config", &config][..],
+        &["replay", "--input", &data],
+        &["backtest", "csv", "--data", &data],
+        &["templates", "--input", &log],
+        &["detector", "check", "builtin:baseline"],
+        &["detector", "run", "builtin:baseline", "--input", &data],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_foreshock"))
+            .args(arguments)
+            .current_dir(&here)
+            .env("XDG_CACHE_HOME", &cache)
+            .env_remove("STATE_DIRECTORY")
+            .output()
+            .expect("the program starts");
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        let left: Vec<_> = std::fs::read_dir(&here).expect("a folder").collect();
+        assert!(left.is_empty(), "{arguments:?} left {left:?}");
+    }
+    let code = std::fs::metadata(cache.join("foreshock/code")).expect("the cache is used");
+    assert_eq!(code.permissions().mode() & 0o777, 0o700);
+}
+
+/// A schema is a foreign text too: one that refers to itself, to a file or to a server, or whose patterns explode, is refused or of no
+/// effect, but ends no program that only wanted to check a configuration against it.
+#[test]
+fn no_schema_of_a_detector_ends_the_program() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let module = folder.path().join("guest.wasm");
+    for schema in [
+        r##"{"$ref":"#"}"##,
+        r##"{"allOf":[{"$ref":"#"}]}"##,
+        r##"{"not":{"$ref":"#"}}"##,
+        r##"{"$defs":{"x":{"$ref":"#/$defs/y"},"y":{"$ref":"#/$defs/x"}},"$ref":"#/$defs/x"}"##,
+        r#"{"$ref":"http://127.0.0.1:1/schema.json"}"#,
+        r#"{"$ref":"file:///etc/passwd"}"#,
+        r#"{"$schema":"http://127.0.0.1:1/schema.json"}"#,
+        r#"{"properties":{"a":{"pattern":"("}}}"#,
+        r#"{"properties":{"a":{"pattern":"(a+)+$"}}}"#,
+        r#"{"properties":{"a":{"pattern":"((a{1,1000}){1,1000}){1,1000}"}}}"#,
+        r#"{"type":12}"#,
+        r#"{"properties":{"a":{"minLength":-1,"multipleOf":1e-300}}}"#,
+        "false",
+    ] {
+        std::fs::write(&module, foreshock_guests::answers::schema(schema)).expect("a file");
+        let text = format!(
+            "receivers: {{otlp: {{protocols: {{http: {{endpoint: \"127.0.0.1:0\"}}}}}}}}
+exporters: {{debug: {{}}}}
+detectors: {{guest: {{module: \"{}\", config: {{a: \"{}!\"}}}}}}
+service: {{pipelines: {{metrics: {{receivers: [otlp], detectors: [guest], exporters: [debug]}}}}}}
+",
+            module.display(),
+            "a".repeat(40)
+        );
+        let config = write(folder.path(), "foreshock.yaml", &text);
+        let output = foreshock(&["validate", "--config", &config], &[]);
+        assert!(
+            matches!(output.status.code(), Some(0 | 2)),
+            "{schema}: {:?} {}",
+            output.status,
+            self::text(&output.stderr)
+        );
+    }
+}

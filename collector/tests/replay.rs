@@ -65,7 +65,7 @@ fn play(shards: usize) -> (replay::Played, String) {
     let surroundings = Surroundings { env: &env, modules, processors: 1 };
     let config = config::parse("default", Path::new(""), replay::DEFAULT_CONFIG, &surroundings).expect("usable").config;
     assert_eq!(config.detection.shards, shards);
-    let loaded = detectors::load(&config).expect("the built-in detectors load");
+    let loaded = detectors::load(&config, None).expect("the built-in detectors load");
     let out = Shared::default();
     let played = replay::play(&config, &loaded, recording(), TickSettings::default(), out.clone()).expect("plays");
     let bytes = std::mem::take(&mut *out.0.lock().expect("not poisoned"));

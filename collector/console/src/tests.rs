@@ -88,7 +88,8 @@ impl Source for Fixed {
             open_anomalies: 1,
             severity: None,
         };
-        vec![views::Service::new(&health, None)]
+        let faults = views::DetectorFaults { detector: "mine".into(), reason: "deadline".into(), faults: 3 };
+        vec![views::Service::new(&health, None, vec![faults])]
     }
 
     fn incidents(&self, _limit: usize) -> Vec<views::Incident> {
@@ -221,6 +222,7 @@ async fn json_shapes() {
         answer.contains("\"error_ratio\":0.1") && answer.contains("\"last_window\":\"1970-01-01T00:00:10Z\""),
         "{answer}"
     );
+    assert!(answer.contains(r#""detector_faults":[{"detector":"mine","reason":"deadline","faults":3}]"#), "{answer}");
     let answer = ask(&Arc::default(), "GET /api/v1/incidents/x HTTP/1.1\nHost: localhost\nConnection: close\n\n").await;
     assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("\"error\""), "{answer}");
     let answer = ask(&Arc::default(), "GET /metrics HTTP/1.1\nHost: localhost\nConnection: close\n\n").await;

@@ -53,6 +53,19 @@ pub struct Service {
     pub open_anomalies: u64,
     /// Open incident that it is part of, 16 hexadecimal digits.
     pub incident: Option<String>,
+    /// Calls of detectors for this service that gave no verdict, since the start; empty where all is well.
+    pub detector_faults: Vec<DetectorFaults>,
+}
+
+/// Calls of one detector for one service that gave no verdict, for one reason.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct DetectorFaults {
+    /// Its name in the configuration.
+    pub detector: String,
+    /// As the label `reason` of `foreshock_detector_faults_total`.
+    pub reason: String,
+    /// How many.
+    pub faults: u64,
 }
 
 /// An anomaly.
@@ -213,9 +226,13 @@ fn pairs<A: ToString, B: ToString>(list: &[(A, B)]) -> Vec<(String, String)> {
 }
 
 impl Service {
-    /// The service as the correlator knows it, and the open incident that it is part of.
+    /// The service as the correlator knows it, the open incident that it is part of, and what its detectors failed at.
     #[must_use]
-    pub fn new(health: &ServiceHealth, incident: Option<event::IncidentId>) -> Self {
+    pub fn new(
+        health: &ServiceHealth,
+        incident: Option<event::IncidentId>,
+        detector_faults: Vec<DetectorFaults>,
+    ) -> Self {
         let ratio = |count: u64, of: f64| if of > 0.0 { count as f64 / of } else { 0.0 };
         let seconds = health.step_nanos as f64 / 1e9;
         let signals = &health.signals;
@@ -238,6 +255,7 @@ impl Service {
             version: health.version.as_ref().map(ToString::to_string),
             open_anomalies: health.open_anomalies as u64,
             incident: incident.map(|id| id.to_string()),
+            detector_faults,
         }
     }
 }

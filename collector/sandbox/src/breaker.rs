@@ -8,15 +8,19 @@ const SECOND: u64 = 1_000_000_000;
 const FIRST_DELAY_NS: u64 = SECOND;
 /// The longest wait before the circuit opens.
 const LONGEST_DELAY_NS: u64 = 30 * SECOND;
-/// With this many faults in a row the circuit opens.
+/// With this many faults the circuit opens.
 const FAULTS_TO_OPEN: u32 = 5;
+/// Only so many answers in a row make up for faults, so that a detector that fails in every other window is paused too.
+const ANSWERS_TO_FORGET: u32 = 10;
 /// How long the circuit stays open before one trial.
 const OPEN_NS: u64 = 600 * SECOND;
 
-/// Counts faults in a row.
+/// Counts faults between which there are few answers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Breaker {
     faults: u32,
+    /// In a row, since the last fault.
+    answers: u32,
     until: UnixNanos,
 }
 
@@ -42,6 +46,7 @@ impl Breaker {
 
     /// A fault in the window that ends at `now`.
     pub(crate) fn fault(&mut self, now: UnixNanos) -> Consequence {
+        self.answers = 0;
         self.faults = self.faults.saturating_add(1);
         if self.is_trial() {
             self.until = now.plus(OPEN_NS);
@@ -62,7 +67,10 @@ impl Breaker {
 
     /// An answer.
     pub(crate) fn success(&mut self) {
-        self.faults = 0;
+        self.answers = self.answers.saturating_add(1);
+        if self.answers >= ANSWERS_TO_FORGET {
+            self.faults = 0;
+        }
     }
 }
 
@@ -75,7 +83,7 @@ mod tests {
     }
 
     /// Waits double from one second, the fifth fault in a row opens the circuit for ten minutes, a failed trial keeps it
-    /// open, and one answer mends everything.
+    /// open, and ten answers in a row mend everything.
     #[test]
     fn waits_double_and_then_the_circuit_opens() {
         let mut breaker = Breaker::default();
@@ -88,9 +96,25 @@ mod tests {
         assert!(!breaker.may_try(at(739)) && breaker.may_try(at(740)) && breaker.is_trial());
         assert_eq!(breaker.fault(at(750)), Consequence::Open(at(1350)));
 
+        // The trial answers, but fails soon after.
         breaker.success();
-        assert!(breaker.may_try(at(751)) && !breaker.is_trial());
-        assert_eq!(breaker.fault(at(760)), Consequence::Wait(at(761)));
+        assert_eq!(breaker.fault(at(1360)), Consequence::Open(at(1960)));
+        for _ in 0..ANSWERS_TO_FORGET {
+            breaker.success();
+        }
+        assert!(breaker.may_try(at(1361)) && !breaker.is_trial());
+        assert_eq!(breaker.fault(at(1370)), Consequence::Wait(at(1371)));
+    }
+
+    /// One answer between two faults is not enough to keep the circuit closed.
+    #[test]
+    fn failing_in_every_other_window_opens_the_circuit() {
+        let mut breaker = Breaker::default();
+        for fault in 1..=4 {
+            assert!(matches!(breaker.fault(at(fault * 100)), Consequence::Wait(_)));
+            breaker.success();
+        }
+        assert_eq!(breaker.fault(at(500)), Consequence::Open(at(1100)));
     }
 
     /// What trying again can't mend goes straight to the long wait.

@@ -1,8 +1,9 @@
 //! A detector as it stands in the configuration, with its component compiled.
 
 use crate::{
-    bindings::{PluginPre, exports::foreshock::detector::detector as exported, foreshock::detector::types},
-    guest::GuestState,
+    bindings::{exports::foreshock::detector::detector as exported, foreshock::detector::types},
+    guest::Prepared,
+    places::Places,
     registry::Kinds,
     sandbox::Compiled,
     settings::Limits,
@@ -63,7 +64,7 @@ pub struct About {
 pub struct LoadedDetector {
     pub(crate) identity: Arc<Detector>,
     pub(crate) about: About,
-    pub(crate) component: PluginPre<GuestState>,
+    pub(crate) component: Prepared,
     pub(crate) services: ServiceFilter,
     pub(crate) config: String,
     pub(crate) weight: f64,
@@ -71,6 +72,7 @@ pub struct LoadedDetector {
     pub(crate) kinds: Kinds,
     pub(crate) stats: Arc<Stats>,
     pub(crate) log: Arc<LogBudget>,
+    pub(crate) places: Arc<Places>,
     /// Keeps the compiled component where others can find it.
     pub(crate) _compiled: Arc<Compiled>,
 }

@@ -2,12 +2,13 @@
 
 use crate::{
     bindings::{
-        Plugin, PluginPre,
+        Plugin, PluginIndices,
         exports::foreshock::detector::detector as exported,
         foreshock::detector::{host, types},
     },
     deadline::Deadline,
     detector::LogBudget,
+    places::{Places, Taken},
     settings::Limits,
     stats::Stats,
     text::clean,
@@ -15,12 +16,15 @@ use crate::{
 use foreshock_engine::verdict::FaultReason;
 use std::{sync::Arc, time::Duration};
 use tracing::Level;
-use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut, Trap, UpdateDeadline, component::ResourceAny};
+use wasmtime::{
+    Engine, ResourceLimiter, Store, StoreContextMut, Trap, UpdateDeadline,
+    component::{InstancePre, ResourceAny},
+};
 
 /// Handles that a guest may hold: one model, and room for a runtime's own.
 const HANDLES: usize = 256;
 /// A component is several core instances: the module itself, and those that lead its calls in and out.
-const CORE_INSTANCES: usize = 64;
+pub(crate) const CORE_INSTANCES: u32 = 64;
 const CORE_TABLES: usize = 32;
 const CORE_MEMORIES: usize = 8;
 const LONGEST_LOG_LINE: usize = 1024;
@@ -33,13 +37,23 @@ pub(crate) struct Failure {
     pub(crate) message: String,
 }
 
+/// A component that only has to be instantiated.
+#[derive(Clone)]
+pub(crate) struct Prepared {
+    /// Makes instances.
+    pub(crate) start: InstancePre<GuestState>,
+    /// Where in an instance the contract's functions are.
+    pub(crate) exports: PluginIndices,
+}
+
 /// What a model is made with.
 pub(crate) struct Birth<'a> {
     pub(crate) engine: &'a Engine,
-    pub(crate) component: &'a PluginPre<GuestState>,
+    pub(crate) component: &'a Prepared,
     pub(crate) limits: &'a Limits,
     pub(crate) stats: &'a Arc<Stats>,
     pub(crate) log: &'a Arc<LogBudget>,
+    pub(crate) places: &'a Arc<Places>,
     /// For the log only.
     pub(crate) service: &'a str,
     /// For making the instance.
@@ -75,12 +89,17 @@ pub(crate) struct GuestState {
     stats: Arc<Stats>,
     log: Arc<LogBudget>,
     service: String,
+    _places: Taken,
 }
 
 // === impl Instance ===
 
 impl Instance {
     pub(crate) fn new(birth: &Birth<'_>) -> Result<Self, Failure> {
+        let Some(places) = birth.places.take() else {
+            let message = "this detector has as many models as it may have".to_owned();
+            return Err(Failure { reason: FaultReason::Memory, message });
+        };
         birth.stats.add_model();
         let state = GuestState {
             memory_limit: birth.limits.memory_bytes,
@@ -91,6 +110,7 @@ impl Instance {
             stats: Arc::clone(birth.stats),
             log: Arc::clone(birth.log),
             service: birth.service.to_owned(),
+            _places: places,
         };
         let mut store = Store::new(birth.engine, state);
         store.limiter(|state| state);
@@ -98,17 +118,16 @@ impl Instance {
         store.set_max_component_handles(HANDLES);
         store.epoch_deadline_callback(at_tick);
         store.set_epoch_deadline(1);
-        match birth.component.instantiate(&mut store) {
-            Ok(plugin) => {
-                let Limits { answer_bytes, state_bytes, .. } = *birth.limits;
-                Ok(Self { store, plugin, tick: birth.tick, answer_bytes, state_bytes })
-            }
-            // Only the allocator's limits, not the guest's code, fail here without a trap.
-            Err(error) if error.downcast_ref::<Trap>().is_none() => {
-                Err(Failure { reason: FaultReason::Memory, message: message_of(&error) })
-            }
-            Err(error) => Err(failure(&error, store.data())),
-        }
+        let instance =
+            birth.component.start.instantiate(&mut store).map_err(|error| match error.downcast_ref::<Trap>() {
+                Some(_) => failure(&error, store.data()),
+                // Only the allocator's limits, not the guest's code, fail here without a trap.
+                None => Failure { reason: FaultReason::Memory, message: message_of(&error) },
+            })?;
+        let plugin = birth.component.exports.load(&mut store, &instance);
+        let other_types = |error| Failure { reason: FaultReason::Refused, message: message_of(&error) };
+        let Limits { answer_bytes, state_bytes, .. } = *birth.limits;
+        Ok(Self { plugin: plugin.map_err(other_types)?, store, tick: birth.tick, answer_bytes, state_bytes })
     }
 
     pub(crate) fn describe(&mut self, deadline: Duration) -> Result<exported::About, Failure> {
@@ -223,7 +242,7 @@ impl ResourceLimiter for GuestState {
     }
 
     fn instances(&self) -> usize {
-        CORE_INSTANCES
+        CORE_INSTANCES as usize
     }
 
     fn tables(&self) -> usize {

@@ -20,6 +20,7 @@ mod detector;
 mod guest;
 mod inspect;
 mod mappings;
+mod places;
 mod pool;
 mod registry;
 mod sandbox;

@@ -186,7 +186,9 @@ impl Detectors for DetectorPool {
     }
 
     fn forget(&mut self, service: &ServiceKey) {
-        self.services.remove(service);
+        for slot in self.services.remove(service).iter().flat_map(|service| &service.slots) {
+            slot.detector.stats.forget(service);
+        }
         self.stale.remove(service);
     }
 }

@@ -1,17 +1,18 @@
 //! The engine behind all detectors of the process.
 
 use crate::{
-    bindings::{Plugin, PluginPre},
+    bindings::{Plugin, PluginIndices},
     code::{self, CodeFolder},
     detector::{About, DetectorSpec, LoadedDetector, LogBudget, digest},
-    guest::{Birth, Failure, GuestState, Instance},
+    guest::{Birth, CORE_INSTANCES, Failure, GuestState, Instance, Prepared},
     inspect::{HOST, inspect},
     mappings,
+    places::Places,
     registry::Kinds,
     settings::{Limits, Settings},
     ticker::Ticker,
 };
-use foreshock_engine::verdict::Detector;
+use foreshock_engine::verdict::{Detector, FaultReason};
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -31,11 +32,12 @@ use wasmtime::{
 /// return addresses and spilled registers.
 const WASM_STACK_BYTES: usize = 256 << 10;
 
-/// Core instances, tables and memories for each model. A Rust detector has three, two and one; runtimes of other languages
-/// bring more modules, and the totals are shared by all models.
-const CORE_INSTANCES_PER_MODEL: u32 = 4;
+/// Tables and memories for each model; a Rust detector has two and one. A component that has more takes the room of several models.
 const TABLES_PER_MODEL: u32 = 3;
+const MEMORIES_PER_MODEL: u32 = 1;
 const TABLE_ELEMENTS: usize = 20_000;
+/// What the instances of one model may take of the host's own memory: globals, function references and the like.
+const INSTANCE_BYTES: usize = 1 << 20;
 
 /// Address space for each memory in which no access needs a check of its bounds (32-bit addresses reach no further).
 const UNCHECKED_RESERVATION: u64 = 4 << 30;
@@ -56,7 +58,7 @@ pub struct Sandbox {
 
 /// A component that can be a detector.
 pub(crate) struct Compiled {
-    component: PluginPre<GuestState>,
+    component: Prepared,
     about: About,
 }
 
@@ -118,7 +120,7 @@ pub enum LoadError {
     #[error("it can't say what it is: {message} ({})", .reason.name())]
     Describe {
         /// How it failed.
-        reason: foreshock_engine::verdict::FaultReason,
+        reason: FaultReason,
         /// In words.
         message: String,
     },
@@ -213,6 +215,7 @@ impl Sandbox {
             limits: spec.limits,
             stats: Arc::default(),
             log: Arc::new(LogBudget::new(name, spec.limits.log_lines_per_second)),
+            places: Arc::new(Places::new(places_of(&compiled.component), self.settings.models_per_detector)),
             _compiled: compiled,
         })
     }
@@ -253,7 +256,9 @@ impl Sandbox {
         inspect(bytes, &self.settings.compile)?;
         let component = self.code_of(bytes, digest, purpose)?;
         let wrong_shape = |error: wasmtime::Error| LoadError::WrongShape(error.into_boxed_dyn_error());
-        let component = self.linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(wrong_shape)?;
+        let start = self.linker.instantiate_pre(&component).map_err(wrong_shape)?;
+        let exports = PluginIndices::new(&start).map_err(wrong_shape)?;
+        let component = Prepared { start, exports };
         let about = About::check(self.describe(&component)?).map_err(LoadError::BadAbout)?;
         let compiled = Arc::new(Compiled { component, about });
         known.retain(|_, compiled| compiled.strong_count() > 0);
@@ -303,7 +308,7 @@ impl Sandbox {
 
     fn describe(
         &self,
-        component: &PluginPre<GuestState>,
+        component: &Prepared,
     ) -> Result<crate::bindings::exports::foreshock::detector::detector::About, LoadError> {
         let birth = Birth {
             engine: &self.engine,
@@ -311,12 +316,19 @@ impl Sandbox {
             limits: &Limits { memory_bytes: self.settings.max_memory_bytes, ..Limits::default() },
             stats: &Arc::default(),
             log: &Arc::new(LogBudget::new("not loaded yet".into(), Limits::default().log_lines_per_second)),
+            places: &Arc::new(Places::new(1, 1)),
             service: "",
             deadline: self.settings.describe_deadline,
             tick: self.settings.tick,
         };
+        let failed = |Failure { reason, message }| match reason {
+            // It was called nothing yet, so that it is not the guest who says so.
+            FaultReason::Refused => LoadError::WrongShape(message.into()),
+            _ => LoadError::Describe { reason, message },
+        };
         Instance::new(&birth)
-            .and_then(|mut instance| instance.describe(self.settings.describe_deadline))
+            .map_err(failed)?
+            .describe(self.settings.describe_deadline)
             .map_err(|Failure { reason, message }| LoadError::Describe { reason, message })
     }
 }
@@ -327,13 +339,25 @@ impl std::fmt::Debug for Sandbox {
     }
 }
 
+/// How many places of the pool each model of a component takes.
+fn places_of(component: &Prepared) -> u32 {
+    // Not known where it imports modules, which no detector may.
+    let needs = component.start.component().resources_required();
+    needs.map_or(u32::MAX, |needs| {
+        needs.num_memories.div_ceil(MEMORIES_PER_MODEL).max(needs.num_tables.div_ceil(TABLES_PER_MODEL))
+    })
+}
+
 /// Settings of the engine: equal answers on every machine first, then speed.
 fn config(settings: &Settings, reservation: u64) -> Config {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(settings.max_models)
-        .total_core_instances(settings.max_models.saturating_mul(CORE_INSTANCES_PER_MODEL))
+        // Only counted: each lies in the heap, and all of one model together in at most a megabyte of it.
+        .total_core_instances(settings.max_models.saturating_mul(CORE_INSTANCES))
+        .max_component_instance_size(INSTANCE_BYTES)
+        .max_core_instance_size(INSTANCE_BYTES)
         .total_tables(settings.max_models.saturating_mul(TABLES_PER_MODEL))
-        .total_memories(settings.max_models)
+        .total_memories(settings.max_models.saturating_mul(MEMORIES_PER_MODEL))
         .table_elements(TABLE_ELEMENTS)
         .max_memory_size(settings.max_memory_bytes);
     let mut config = Config::new();
@@ -347,7 +371,7 @@ fn config(settings: &Settings, reservation: u64) -> Config {
         // A memory's first contents are copied, not mapped: `mappings` says what a mapping more would cost.
         .memory_init_cow(false)
         .max_wasm_stack(WASM_STACK_BYTES)
-        .epoch_interruption(true)
+        .epoch_interruption(!settings.without_deadlines)
         .consume_fuel(false)
         // A NaN's bits depend on the machine, and a guest could read them.
         .cranelift_nan_canonicalization(true)

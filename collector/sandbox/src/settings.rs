@@ -9,6 +9,9 @@ pub struct Settings {
     /// the sandbox starts, memory is not. A model beyond this number is a fault (`memory`) of its detector.
     /// The kernel's limit on memory mappings (`vm.max_map_count`) may lower it: 30,717 at the usual 65,530. Default 10,000.
     pub max_models: u32,
+    /// How many of these one detector may have. A model of a component with several memories counts as that many, and so does one
+    /// for each three tables. Default [`u32::MAX`]: as many as there are.
+    pub models_per_detector: u32,
     /// The most that any detector's [`Limits::memory_bytes`] may be. Default 64 MiB.
     pub max_memory_bytes: usize,
     /// How often deadlines are looked at: a call is stopped at most this much, and once more, after its deadline.
@@ -22,17 +25,22 @@ pub struct Settings {
     /// Where compiled components are kept, so that the next start need not compile them: a folder of its own, made with mode 0700. One
     /// that others can enter is not used. Default `None`: they are not kept.
     pub code_folder: Option<PathBuf>,
+    /// For measuring what deadlines cost: guests are compiled without them, and one that loops is never stopped.
+    #[doc(hidden)]
+    pub without_deadlines: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             max_models: 10_000,
+            models_per_detector: u32::MAX,
             max_memory_bytes: 64 << 20,
             tick: Duration::from_millis(10),
             describe_deadline: Duration::from_secs(5),
             compile: CompileLimits::default(),
             code_folder: None,
+            without_deadlines: false,
         }
     }
 }
@@ -46,6 +54,13 @@ pub struct CompileLimits {
     pub functions: u32,
     /// The body of one function. Default 1 MiB.
     pub function_bytes: usize,
+    /// Local variables of one function. Default 5,000.
+    pub function_variables: u32,
+    /// These times the function's branches, each of which counts once more for every loop around it: the compiler's time and memory
+    /// grow with it, faster than in proportion. Default 2 million; the largest of Python's interpreter has 1.
+    pub function_flow: u64,
+    /// The same of all functions together. Default 40 million; Python's interpreter has 17, and a built-in detector about 1.
+    pub flow: u64,
     /// Instances that the component makes of its modules and nested components, in the worst case; tools for scripting languages
     /// make some thousands of small ones. Default 10,000.
     pub instances: u32,
@@ -53,7 +68,15 @@ pub struct CompileLimits {
 
 impl Default for CompileLimits {
     fn default() -> Self {
-        Self { component_bytes: 64 << 20, functions: 200_000, function_bytes: 1 << 20, instances: 10_000 }
+        Self {
+            component_bytes: 64 << 20,
+            functions: 200_000,
+            function_bytes: 1 << 20,
+            function_variables: 5_000,
+            function_flow: 2_000_000,
+            flow: 40_000_000,
+            instances: 10_000,
+        }
     }
 }
 

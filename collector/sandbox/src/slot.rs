@@ -219,7 +219,7 @@ impl Slot {
         if let Err(Failure { reason: FaultReason::BadState, message }) = &opened
             && self.saved.take().is_some()
         {
-            self.detector.stats.add_fault(FaultReason::BadState);
+            self.detector.stats.add_fault(FaultReason::BadState, &closed.service);
             let message = format!("what it had learned is of no use to it ({message}); {}", self.anew());
             self.tell(Some(FaultReason::BadState), message, &closed.service, end, around);
             self.suspicion = Suspicion::default();
@@ -267,7 +267,7 @@ impl Slot {
     /// Drops the store, which is of no further use after any failure, and decides when to try again.
     fn fail(&mut self, failure: &Failure, service: &ServiceKey, now: UnixNanos, around: &mut Surroundings<'_>) {
         let was_open = self.model.take().is_some();
-        self.detector.stats.add_fault(failure.reason);
+        self.detector.stats.add_fault(failure.reason, service);
         let quarantined = self.suspect(was_open);
         let was_trial = self.breaker.is_trial();
         let consequence = match failure.reason {
@@ -281,9 +281,6 @@ impl Slot {
         if is_news || quarantined {
             let from = match consequence {
                 Consequence::Open(_) => "it is paused, and gets one more try with a fresh model",
-                Consequence::Wait(_) if quarantined => {
-                    "what it had learned made it fail again and is set aside; it starts anew"
-                }
                 Consequence::Wait(_) if quarantined => {
                     "what it had learned made it fail again and is set aside; it starts anew"
                 }
@@ -368,6 +365,7 @@ pub(crate) fn open_model(
         limits: &detector.limits,
         stats: &detector.stats,
         log: &detector.log,
+        places: &detector.places,
         service: &name,
         deadline: deadlines.rare,
         tick: sandbox.tick(),

@@ -1,10 +1,11 @@
 //! Counters of one detector, over all services and shards.
 
-use foreshock_engine::verdict::FaultReason;
+use foreshock_engine::{verdict::FaultReason, window::ServiceKey};
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{
-        OnceLock,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -20,11 +21,16 @@ pub const FAULT_REASONS: [FaultReason; 6] = [
     FaultReason::Refused,
 ];
 
+/// Services of which faults are counted one by one; more are in the totals alone.
+const MOST_SERVICES: usize = 10_000;
+
 /// What a detector did so far. Relaxed atomics: each number is right by itself, several read together may be a call apart.
 #[derive(Debug, Default)]
 pub struct Stats {
     calls: AtomicU64,
     faults: [AtomicU64; FAULT_REASONS.len()],
+    /// Of those services that had any. Locked at faults and when they are read, never around a call.
+    by_service: Mutex<BTreeMap<ServiceKey, [u64; FAULT_REASONS.len()]>>,
     findings: AtomicU64,
     models: AtomicU64,
     memory_bytes: AtomicU64,
@@ -54,6 +60,13 @@ impl Stats {
     #[must_use]
     pub fn faults(&self, reason: FaultReason) -> u64 {
         FAULT_REASONS.iter().position(|&known| known == reason).map_or(0, |index| self.faults[index].load(Relaxed))
+    }
+
+    /// Faults in one service, as many as there were for each reason. Those of services that were evicted are forgotten, and those
+    /// beyond the first 10,000 services with faults are only in [`Stats::faults`].
+    pub fn faults_in(&self, service: &ServiceKey) -> impl Iterator<Item = (FaultReason, u64)> {
+        let counts = self.by_service().get(service).copied().unwrap_or_default();
+        FAULT_REASONS.into_iter().zip(counts).filter(|(_, count)| *count > 0)
     }
 
     /// Findings in good verdicts.
@@ -105,10 +118,21 @@ impl Stats {
         }
     }
 
-    pub(crate) fn add_fault(&self, reason: FaultReason) {
-        if let Some(index) = FAULT_REASONS.iter().position(|&known| known == reason) {
-            self.faults[index].fetch_add(1, Relaxed);
+    pub(crate) fn add_fault(&self, reason: FaultReason, service: &ServiceKey) {
+        let Some(index) = FAULT_REASONS.iter().position(|&known| known == reason) else { return };
+        self.faults[index].fetch_add(1, Relaxed);
+        let mut by_service = self.by_service();
+        if by_service.len() < MOST_SERVICES || by_service.contains_key(service) {
+            by_service.entry(service.clone()).or_default()[index] += 1;
         }
+    }
+
+    pub(crate) fn forget(&self, service: &ServiceKey) {
+        self.by_service().remove(service);
+    }
+
+    fn by_service(&self) -> MutexGuard<'_, BTreeMap<ServiceKey, [u64; FAULT_REASONS.len()]>> {
+        self.by_service.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn add_findings(&self, findings: usize) {
@@ -161,5 +185,23 @@ mod tests {
         stats.watch_calls(|_| panic!("the first one stays"));
         stats.add_call(Duration::from_millis(250));
         assert_eq!((&*told.lock().expect("not poisoned"), stats.calls()), (&vec![0.25], 2));
+    }
+
+    /// Faults are told apart by service and reason, an evicted service is forgotten, and input can't make the list grow without end.
+    #[test]
+    fn faults_are_counted_by_service() {
+        let stats = Stats::default();
+        let service = |number: usize| ServiceKey::new("", &format!("service-{number}"));
+        for number in 0..MOST_SERVICES + 5 {
+            stats.add_fault(FaultReason::Trap, &service(number));
+        }
+        stats.add_fault(FaultReason::Deadline, &service(3));
+        stats.add_fault(FaultReason::Deadline, &service(3));
+        let faults = |number| stats.faults_in(&service(number)).collect::<Vec<_>>();
+        assert_eq!(faults(3), [(FaultReason::Trap, 1), (FaultReason::Deadline, 2)]);
+        assert_eq!((faults(4), faults(MOST_SERVICES + 1)), (vec![(FaultReason::Trap, 1)], vec![]));
+        assert_eq!(stats.faults(FaultReason::Trap), MOST_SERVICES as u64 + 5);
+        stats.forget(&service(3));
+        assert_eq!(faults(3), []);
     }
 }

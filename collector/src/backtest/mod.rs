@@ -125,7 +125,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn play(arguments: &Arguments, cases: &[Case], labels: &Labels, config: Option<&Path>) -> Result<Run, Failure> {
     let name = config.map_or_else(|| "default configuration".to_owned(), |path| path.display().to_string());
     let config = replay::load(config)?;
-    let loaded = detectors::load(&config)?;
+    let loaded = detectors::load(&config, detectors::cache_folder())?;
     let (format, probation) = (arguments.format, arguments.probation);
     let stage = Stage { format, config: &config, loaded: &loaded, labels, probation };
     let next = AtomicUsize::new(0);

@@ -210,6 +210,12 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> anyhow::Result<J
     Builder::new().name(name).spawn(work).context("a thread can't be started")
 }
 
+/// How many services each shard gives snapshots of at a tick, so that each has its turn in [`SNAPSHOT_TICKS`]; one more than
+/// there need be, for shards do not have exactly as many services as each other.
+fn snapshots_a_tick(services: usize, shards: usize) -> usize {
+    services.div_ceil(shards.max(1) * SNAPSHOT_TICKS) + 1
+}
+
 /// The dispatcher's thread.
 struct Driver {
     dispatcher: Dispatcher,
@@ -239,8 +245,7 @@ impl Driver {
             // A clock that was set back must not stop the ticks.
             if now >= due || due.since(now) > 2 * SECOND {
                 let second = now.floor_to(SECOND);
-                let snapshots = self.dispatcher.services().div_ceil(self.shards * SNAPSHOT_TICKS) + 1;
-                self.dispatcher.tick(second, snapshots)?;
+                self.dispatcher.tick(second, snapshots_a_tick(self.dispatcher.services(), self.shards))?;
                 due = second.plus(SECOND);
                 // Windows are judged at ticks, so that this is between two windows, and for all shards the same two.
                 if let Some(detectors) = self.replacements.try_iter().last() {
@@ -261,5 +266,77 @@ impl Driver {
             }
         }
         self.dispatcher.tick(self.clock.now(), usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::shard::{SavedDetectors, ToShard};
+    use foreshock_engine::{
+        shard::ShardSettings,
+        ticks::Tick,
+        verdict::{Detector, DetectorHealth, Detectors, Verdict},
+        window::{ClosedWindow, ServiceKey},
+    };
+    use foreshock_otlp::{json, view};
+    use std::collections::BTreeMap;
+
+    /// Detectors that have nothing to say, but something to keep.
+    struct Silent;
+
+    impl Detectors for Silent {
+        fn observe(&mut self, _: &ClosedWindow) -> Vec<(Arc<Detector>, Verdict)> {
+            Vec::new()
+        }
+        fn poll_health(&mut self) -> Option<DetectorHealth> {
+            None
+        }
+        fn forget(&mut self, _: &ServiceKey) {}
+    }
+
+    impl SavedDetectors for Silent {
+        fn snapshot(&mut self, _: &ServiceKey) -> Option<Vec<u8>> {
+            Some(vec![1])
+        }
+        fn restore(&mut self, _: &ServiceKey, _: &[u8]) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    /// The README promises that a crash loses a minute of what was learned at most: a service that speaks all the time has its turn
+    /// once in 60 ticks, however many services there are.
+    #[test]
+    fn every_service_has_its_turn_within_a_minute() {
+        let body = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"load","gauge":{"dataPoints":[{"timeUnixNano":"1767571200000000000","asDouble":1}]}}]}]}]}"#;
+        let request = json::to_protobuf(Signal::Metrics, body.as_bytes()).expect("OTLP");
+        let slice = view::split(Signal::Metrics, &request).next().expect("one resource");
+        let bytes = request.slice(slice.bytes);
+        for services in [1_usize, 2, 59, 60, 61, 180, 700] {
+            let mut worker = Worker::new(ShardSettings::default(), Silent, Arc::default());
+            let keys: Vec<_> = (0..services).map(|number| ServiceKey::new("", &format!("s{number}"))).collect();
+            let mut last: BTreeMap<String, u64> = BTreeMap::new();
+            for epoch in 1..=4 * SNAPSHOT_TICKS as u64 {
+                let now = UnixNanos(1_767_571_200_000_000_000 + epoch * SECOND);
+                for service in keys.iter().cloned() {
+                    let bytes = bytes.clone();
+                    worker.handle(ToShard::Slice { signal: Signal::Metrics, service, bytes, received: now });
+                }
+                let tick = Tick { epoch, now };
+                let snapshots = snapshots_a_tick(services, 1);
+                let report = worker.handle(ToShard::Tick { tick, snapshots }).expect("a report");
+                for state in report.snapshots {
+                    last.insert(state.service, epoch);
+                }
+                if epoch >= SNAPSHOT_TICKS as u64 {
+                    assert_eq!(last.len(), services);
+                    let oldest = last.values().min().copied().unwrap_or(0);
+                    assert!(
+                        epoch - oldest < SNAPSHOT_TICKS as u64,
+                        "{services} services: {epoch} ticks, one of {oldest}"
+                    );
+                }
+            }
+        }
     }
 }

@@ -118,7 +118,9 @@ impl Live {
         };
         let loaded = {
             let config = config.clone();
-            tokio::task::spawn_blocking(move || detectors::load(&config)).await??
+            // Where no state is kept, because the folder can't be used or nobody wants one, code is compiled at each start.
+            let code_folder = store.as_ref().and(config.storage.as_ref()).map(|folder| folder.join("code"));
+            tokio::task::spawn_blocking(move || detectors::load(&config, code_folder)).await??
         };
         let overview = Arc::new(Overview::default());
         let kept = match &store {
@@ -176,6 +178,7 @@ impl Live {
             replacements,
         })?;
         let (reload, asks) = std::sync::mpsc::channel();
+        let shown_detectors = loaded.detectors.clone();
         let replacer = Replacer::new(config.clone(), loaded, orders, shown, Arc::clone(&counters));
         let thread = std::thread::Builder::new().name("replacer".to_owned());
         // Not waited for: it ends when the hop is dropped, or when what it compiles is done.
@@ -208,6 +211,7 @@ impl Live {
                 metrics: Box::new(move || shown.text()),
                 acknowledge,
                 board,
+                detectors: shown_detectors,
             };
             let serve = foreshock_console::serve(listener, Arc::new(source), until(pages_stopped));
             pages.spawn(watched("the console", failure, serve));

@@ -7,6 +7,7 @@ use foreshock_engine::{
     incident::{Edge, ServiceHealth},
     window::ServiceKey,
 };
+use foreshock_sandbox::LoadedDetector;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -118,6 +119,22 @@ pub struct ConsoleSource {
     pub acknowledge: SyncSender<IncidentId>,
     /// The last self-checks.
     pub board: Arc<Board>,
+    /// Asked how they fared with each service.
+    pub detectors: Vec<Arc<LoadedDetector>>,
+}
+
+impl ConsoleSource {
+    fn faults(&self, service: &ServiceKey) -> Vec<views::DetectorFaults> {
+        let faults = self.detectors.iter().flat_map(|detector| {
+            let name = &detector.identity().name;
+            detector.stats().faults_in(service).map(|(reason, faults)| views::DetectorFaults {
+                detector: name.to_string(),
+                reason: reason.name().to_owned(),
+                faults,
+            })
+        });
+        faults.collect()
+    }
 }
 
 impl Source for ConsoleSource {
@@ -130,7 +147,10 @@ impl Source for ConsoleSource {
         let incident = |service: &ServiceKey| {
             shown.open.iter().find(|(_, services)| services.contains(service)).map(|(id, _)| *id)
         };
-        shown.services.iter().map(|health| views::Service::new(health, incident(&health.service))).collect()
+        let view = |health: &ServiceHealth| {
+            views::Service::new(health, incident(&health.service), self.faults(&health.service))
+        };
+        shown.services.iter().map(view).collect()
     }
 
     fn incidents(&self, limit: usize) -> Vec<views::Incident> {

@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(path) => Box::new(File::create(path).with_context(|| format!("`{}` can't be written", path.display()))?),
         None => Box::new(std::io::stdout()),
     };
-    let loaded = detectors::load(&config)?;
+    let loaded = detectors::load(&config, detectors::cache_folder())?;
     let began = Instant::now();
     let recording = Shown { recording, requests: 0, last: began, on: std::io::stderr().is_terminal() };
     let played = play(&config, &loaded, recording, ticks, BufWriter::new(out))?;

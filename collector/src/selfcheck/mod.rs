@@ -90,7 +90,7 @@ fn recorded(arguments: &Arguments) -> Result<Vec<Check>, Failure> {
     let Some(input) = &arguments.input else { return Ok(Vec::new()) };
     let config = replay::load(arguments.config.as_deref())?;
     let (recording, ticks) = replay::open(input, arguments.csv_mapping.as_deref())?;
-    let loaded = detectors::load(&config)?;
+    let loaded = detectors::load(&config, detectors::cache_folder())?;
     let ends = Ends::default();
     let most = usize::from(arguments.services);
     let at_the_end =

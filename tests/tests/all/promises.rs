@@ -48,8 +48,12 @@ async fn forwarded_bytes_are_the_bytes_that_came() -> Result<()> {
     Ok(())
 }
 
-/// Protects forwarding from detectors: with a component that loops for ever, one that traps and one that takes all memory
-/// beside the good ones, every batch arrives as it came and the process lives.
+/// Detectors that fail in every call or as soon as they are opened, each in another way.
+const GUESTS: [&str; 4] =
+    ["memory bomb in open", "endless recursion in clean-up of open", "allocation out of bounds", "crash loop"];
+
+/// Protects forwarding from detectors: with components that loop for ever, trap, recurse, take all memory and answer nonsense
+/// beside the good ones, every batch arrives as it came, the process lives, and the console says which of them failed for which service.
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_detectors_cost_no_forwarded_byte() -> Result<()> {
     let folder = TempDir::new()?;
@@ -60,6 +64,11 @@ async fn hostile_detectors_cost_no_forwarded_byte() -> Result<()> {
     for act in ["loop", "trap", "memory", "wrong-length", "log-flood"] {
         let config = format!("{{ act: {act}, trigger: 0 }}");
         setup.detectors.push((format!("chaos-{act}"), component.display().to_string(), config));
+    }
+    for (number, name) in GUESTS.into_iter().enumerate() {
+        let component = folder.path().join(format!("guest-{number}.wasm"));
+        std::fs::write(&component, foreshock_guests::named(name).component())?;
+        setup.detectors.push((format!("guest-{number}"), component.display().to_string(), "{}".to_owned()));
     }
     let foreshock = Foreshock::start(&setup, folder.path())?;
     let mut client = Client::connect(foreshock.grpc).await?;
@@ -77,6 +86,10 @@ async fn hostile_detectors_cost_no_forwarded_byte() -> Result<()> {
     }
     foreshock.wait(PATIENCE, |foreshock| {
         foreshock.metric("foreshock_detector_faults_total").is_ok_and(|faults| faults > 0.0)
+    })?;
+    let blamed = r#"{"detector":"guest-3","faults":"#;
+    foreshock.wait(PATIENCE, |foreshock| {
+        process::http_get(foreshock.console, "/api/v1/services").is_ok_and(|services| services.contains(blamed))
     })?;
     ensure!(process::http_get(foreshock.health, "/").is_ok());
     Ok(())
@@ -109,8 +122,9 @@ async fn what_was_accepted_survives_a_restart() -> Result<()> {
     Ok(())
 }
 
-/// Protects what was learned and queued from a crash: killed without warning, it starts again in the same folder, is ready,
-/// and forwards.
+/// Protects what was learned from a crash: killed without warning, it starts again in the same folder, knows its services before
+/// anything is sent, has nothing to complain of, and forwards. `killed_at_any_moment_it_goes_on_from_a_whole_and_recent_state` looks
+/// into what is kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_leaves_a_state_that_starts() -> Result<()> {
     let folder = TempDir::new()?;
@@ -118,6 +132,11 @@ async fn a_crash_leaves_a_state_that_starts() -> Result<()> {
     let setup = Setup::detecting(upstream.address);
     for round in 0..4u64 {
         let mut foreshock = Foreshock::start(&setup, folder.path())?;
+        if round > 0 {
+            foreshock.wait(PATIENCE, |foreshock| {
+                foreshock.metric("foreshock_services").is_ok_and(|services| services > 0.0)
+            })?;
+        }
         let mut client = Client::connect(foreshock.grpc).await?;
         for sequence in 0..10 + round * 7 {
             let nanos = now_nanos() - 300_000_000_000 + sequence * 10_000_000_000;
@@ -128,7 +147,12 @@ async fn a_crash_leaves_a_state_that_starts() -> Result<()> {
             );
             next(&mut upstream).await?;
         }
+        foreshock
+            .wait(PATIENCE, |foreshock| foreshock.metric("foreshock_state_kept_total").is_ok_and(|kept| kept > 0.0))?;
         foreshock.program.kill();
+        for complaint in ["cold", "moved aside"] {
+            ensure!(!foreshock.program.output().contains(complaint), "round {round}: {}", foreshock.program.output());
+        }
     }
     Ok(())
 }

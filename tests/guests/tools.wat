@@ -1,0 +1,58 @@
+;; Functions for `verdicts.wat`, put into `detector.wat` at `;;@module`.
+;; Times are after the end of the window, unless they are negative: -1 is the end of time, and others are before its end.
+(func $time (param $end i64) (param $time i64) (result i64)
+  (if (result i64) (i64.eq (local.get $time) (i64.const -1))
+    (then (i64.const -1)) (else (i64.add (local.get $end) (local.get $time)))))
+(func $forecast (param $limit f64) (param $earliest i64) (param $reaches i64) (param $latest i64)
+  (local $end i64)
+  (local.set $end (i64.load offset=16 (global.get $window)))
+  (i32.store8 (i32.const 2144) (i32.const 1))
+  (f64.store (i32.const 2152) (local.get $limit))
+  (i64.store (i32.const 2160) (call $time (local.get $end) (local.get $reaches)))
+  (i64.store (i32.const 2168) (call $time (local.get $end) (local.get $earliest)))
+  (i64.store (i32.const 2176) (call $time (local.get $end) (local.get $latest))))
+;; Findings that are all alike, with evidence whose keys and values are all the same bytes.
+(func $many (param $findings i32) (param $key i32) (param $evidence i32) (param $bytes i32)
+  (local $n i32) (local $at i32)
+  (local.set $at (i32.shl (memory.grow (i32.const 4)) (i32.const 16)))
+  (memory.fill (local.get $at) (i32.const 97) (i32.const 65536))
+  (loop $next
+    (i32.store (i32.add (i32.const 8192) (i32.shl (local.get $n) (i32.const 4))) (local.get $at))
+    (i32.store (i32.add (i32.const 8196) (i32.shl (local.get $n) (i32.const 4))) (local.get $key))
+    (i32.store (i32.add (i32.const 8200) (i32.shl (local.get $n) (i32.const 4))) (local.get $at))
+    (i32.store (i32.add (i32.const 8204) (i32.shl (local.get $n) (i32.const 4))) (local.get $bytes))
+    (br_if $next (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 16))))
+  (call $finding)
+  (i32.store (i32.const 2192) (i32.const 8192))
+  (i32.store (i32.const 2196) (local.get $evidence))
+  (local.set $n (i32.const 0))
+  (loop $next
+    (memory.copy (i32.add (i32.add (local.get $at) (i32.const 65536)) (i32.mul (local.get $n) (i32.const 152)))
+                 (i32.const 2048) (i32.const 152))
+    (br_if $next (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (local.get $findings))))
+  (i32.store (i32.const 1228) (i32.add (local.get $at) (i32.const 65536)))
+  (i32.store (i32.const 1232) (local.get $findings)))
+;; As much of everything as the contract allows.
+(func $fullest
+  (call $many (i32.const 1) (i32.const 64) (i32.const 16) (i32.const 256))
+  (memory.fill (i32.const 8704) (i32.const 97) (i32.const 512))
+  (i32.store (i32.const 2056) (i32.const 8704))
+  (i32.store (i32.const 2060) (i32.const 64))
+  (i32.store (i32.const 2184) (i32.const 8704))
+  (i32.store (i32.const 2188) (i32.const 512))
+  (i32.store8 (i32.const 2064) (i32.const 3))
+  (f64.store (i32.const 2072) (f64.const 16))
+  (i32.store8 (i32.const 2080) (i32.const 1)) (f64.store (i32.const 2088) (f64.const 0x1.fffffffffffffp+1023))
+  (i32.store8 (i32.const 2096) (i32.const 1)) (f64.store (i32.const 2104) (f64.const -0x1.fffffffffffffp+1023))
+  (i32.store8 (i32.const 2112) (i32.const 1)) (f64.store (i32.const 2120) (f64.const -0x1.fffffffffffffp+1023))
+  (i32.store8 (i32.const 2128) (i32.const 1)) (f64.store (i32.const 2136) (f64.const 0x1.fffffffffffffp+1023))
+  (call $forecast (f64.const 0x0.0000000000001p-1022) (i64.const 0) (i64.const -1) (i64.const -1))
+  (call $repeat))
+;; The finding at 2048, 256 times.
+(func $repeat
+  (local $n i32)
+  (loop $next
+    (memory.copy (i32.add (i32.load (i32.const 1228)) (i32.mul (local.get $n) (i32.const 152))) (i32.const 2048) (i32.const 152))
+    (br_if $next (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 256))))
+  (i32.store (i32.const 1232) (i32.const 256)))
+(global $window (mut i32) (i32.const 0))
