@@ -111,7 +111,7 @@ impl Slot {
         if old.name == new.name {
             next.saved = self.saved;
         } else if self.saved.is_some() {
-            next.detector.stats.add_fault(FaultReason::BadState);
+            next.detector.stats.add_fault(FaultReason::BadState, service);
             let message = format!(
                 "what `{} {}` had learned in its place is not for `{} {}`; {}",
                 old.name,

@@ -302,6 +302,8 @@ mod tests {
         fn restore(&mut self, _: &ServiceKey, _: &[u8]) -> Result<(), String> {
             Ok(())
         }
+
+        fn replace(&mut self, _detectors: &[Arc<foreshock_sandbox::LoadedDetector>]) {}
     }
 
     /// The README promises that a crash loses a minute of what was learned at most: a service that speaks all the time has its turn
