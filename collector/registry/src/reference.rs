@@ -117,14 +117,13 @@ impl fmt::Display for Reference {
 }
 
 fn is_registry(text: &str) -> bool {
-    let host = |authority: &http::uri::Authority| {
-        let host = authority.host();
-        !host.is_empty() && host.bytes().all(|c| c.is_ascii_alphanumeric() || b".-:[]".contains(&c))
-    };
-    // Userinfo has an `@`, which would have ended the name.
-    text.parse().is_ok_and(|authority: http::uri::Authority| {
-        host(&authority) && (authority.port().is_none() || authority.port_u16().is_some())
-    })
+    // Userinfo has an `@`, which would have ended the name. What `Authority` calls a port may be any digits.
+    let Ok(authority) = text.parse::<http::uri::Authority>() else { return false };
+    let host = authority.host();
+    let port = text.strip_prefix(host).unwrap_or(text);
+    !host.is_empty()
+        && host.bytes().all(|c| c.is_ascii_alphanumeric() || b".-:[]".contains(&c))
+        && (port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok()))
 }
 
 /// The distribution specification's grammar: names of `[a-z0-9]+`, parted by `.`, `_`, `__` or any number of `-`.
