@@ -27,7 +27,7 @@ fn said(output: &Output) -> String {
 }
 
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository")
+    Path::new("..").canonicalize().expect("the repository")
 }
 
 fn example(name: &str) -> String {

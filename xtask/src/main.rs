@@ -89,9 +89,11 @@ fn dispatch(task: &str, rest: &[String]) -> Result<()> {
     }
 }
 
-/// The repository's top folder.
+/// The repository's top folder. Cargo says where it is when it starts this program, which may have been built for another clone that
+/// shares the target folder.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.parent().unwrap_or(Path::new(".")).to_path_buf()
 }
 
 /// A command of the cargo that runs this task, for this repository, whatever folder it is called in.

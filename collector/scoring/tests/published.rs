@@ -91,11 +91,11 @@ fn published_scores_give_published_results() {
 /// NAB's published results.
 #[test]
 fn an_excerpt_gives_what_nab_gives() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nab");
+    let here = Path::new("tests/nab");
     let text = std::fs::read_to_string(here.join("expected.json")).expect("expected scores");
     let expected: BTreeMap<String, BTreeMap<String, [f64; 2]>> = serde_json::from_str(&text).expect("a map");
     assert_eq!(expected.len(), 2);
-    let series = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/recordings/nab");
+    let series = Path::new("../../examples/recordings/nab");
     for (detector, profiles) in expected {
         let file = File::open(here.join("scores.csv")).expect("scores");
         let mut scores = Scores::new();

@@ -31,8 +31,10 @@ fn now_nanos() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos())).unwrap_or(u64::MAX)
 }
 
+/// The repository's top folder: Cargo starts tests in the folder of their package. (A path that was known when they were built may be
+/// another clone's that shares the target folder.)
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new("..").canonicalize().unwrap_or_else(|_| "..".into())
 }
 
 async fn next(upstream: &mut Upstream) -> Result<Received> {

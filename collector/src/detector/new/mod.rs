@@ -123,26 +123,4 @@ mod tests {
             assert!(is_ours(path) || !text.to_lowercase().contains("level_watch"), "{path}");
         }
     }
-
-    /// A file of the crate for authors that is forgotten here would leave every new project unable to build.
-    #[test]
-    fn the_whole_crate_for_authors_comes_along() {
-        let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../detectors/sdk");
-        let mut folders = vec![crate_folder.join("src")];
-        let listed: Vec<&str> = files::rust().iter().map(|(path, _)| *path).collect();
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).expect("a folder").flatten() {
-                let path = entry.path();
-                if path.is_dir() {
-                    folders.push(path);
-                    continue;
-                }
-                let inside = path.strip_prefix(&crate_folder).expect("inside").display().to_string();
-                assert!(
-                    listed.contains(&&*format!("vendor/foreshock-detector/{inside}")),
-                    "{inside} is not in `files.rs`"
-                );
-            }
-        }
-    }
 }
