@@ -4,8 +4,10 @@ use crate::process::{self, Program};
 use anyhow::{Context as _, Result};
 use std::{fmt::Write, fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 
-/// Detectors that come with Foreshock.
+/// Three detectors that come with Foreshock and cost little.
 pub const BUILTIN: [&str; 3] = ["baseline", "isolation-forest", "log-patterns"];
+/// The detectors of the default configuration, `otel-config/foreshock.yaml`.
+pub const STANDARD: [&str; 6] = ["isolation-forest", "baseline", "forecast", "novelty", "joint", "log-patterns"];
 
 /// How to configure it.
 #[derive(Clone, Debug)]
@@ -27,12 +29,17 @@ impl Setup {
         Self { upstream, compression: "none".to_owned(), detectors: Vec::new(), extra: String::new() }
     }
 
-    /// Forwards to `upstream` and runs the detectors that come with Foreshock.
+    /// Forwards to `upstream` and runs [`BUILTIN`].
     #[must_use]
     pub fn detecting(upstream: SocketAddr) -> Self {
-        let detectors =
-            BUILTIN.iter().map(|name| ((*name).to_owned(), format!("builtin:{name}"), "{}".to_owned())).collect();
-        Self { detectors, ..Self::forwarding(upstream) }
+        Self::forwarding(upstream).with(&BUILTIN)
+    }
+
+    /// Runs these of the detectors that come with Foreshock, as they are configured if nothing is said.
+    #[must_use]
+    pub fn with(self, builtin: &[&str]) -> Self {
+        let detector = |name: &&str| ((*name).to_owned(), format!("builtin:{name}"), "{}".to_owned());
+        Self { detectors: builtin.iter().map(detector).collect(), ..self }
     }
 }
 

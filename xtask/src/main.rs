@@ -28,7 +28,7 @@ Usage: cargo xtask TASK [ARGUMENTS]
   record FORMAT --from PATH --to PATH [...]       turn a public data set into OTLP that `replay` reads
   results --data DIR [--output FILE] [...]        detection on public data sets, measured again: the page RESULTS.md
   calm [BUDGETS] [DETECTORS] [LINES]              play calm weeks, print how many anomalies they open for each budget
-  bench [forward|latency|scale] [NAME]            Foreshock beside an OpenTelemetry Collector, in one run
+  bench [forward|latency|scale|start] [NAME]      Foreshock beside an OpenTelemetry Collector, in one run
 ";
 
 fn main() -> ExitCode {

@@ -55,7 +55,7 @@ pub(crate) async fn run(only: &str) -> Result<()> {
 }
 
 async fn row(signal: &'static str, name: &str, seconds: u64, compression: &'static str) -> Result<()> {
-    let kinds = [Kind::Collector, Kind::Forwarding, Kind::Detecting];
+    let kinds = [Kind::Collector, Kind::Forwarding, Kind::Three, Kind::Standard];
     let mut costs: Vec<Vec<Cost>> = kinds.iter().map(|_| Vec::new()).collect();
     for _round in 0..ROUNDS {
         let steps: Vec<u64> = [10; WARM_UP].into_iter().chain([seconds; BATCHES]).collect();

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use e2e::{
-    foreshock::{Foreshock, Setup},
+    foreshock::{BUILTIN, Foreshock, STANDARD, Setup},
     process::{self, Program},
     wire::Upstream,
 };
@@ -18,8 +18,10 @@ pub(crate) enum Kind {
     Collector,
     /// Foreshock that forwards.
     Forwarding,
-    /// Foreshock that forwards and runs its default detectors.
-    Detecting,
+    /// Foreshock that forwards and runs `baseline`, `isolation-forest` and `log-patterns`.
+    Three,
+    /// Foreshock that forwards and runs the six detectors of the default configuration.
+    Standard,
 }
 
 impl Kind {
@@ -28,7 +30,8 @@ impl Kind {
             Self::Direct => "no hop",
             Self::Collector => "Collector, forwarding",
             Self::Forwarding => "Foreshock, forwarding",
-            Self::Detecting => "Foreshock, detecting",
+            Self::Three => "Foreshock, 3 detectors",
+            Self::Standard => "Foreshock, 6 detectors",
         }
     }
 }
@@ -65,12 +68,13 @@ impl Hop {
                 program.wait_for_port(address, Duration::from_secs(60))?;
                 (address, Running::Collector(program))
             }
-            Kind::Forwarding | Kind::Detecting => {
+            Kind::Forwarding | Kind::Three | Kind::Standard => {
+                let setup = Setup { compression: compression.to_owned(), ..Setup::forwarding(upstream.address) };
                 let setup = match kind {
-                    Kind::Detecting => Setup::detecting(upstream.address),
-                    _ => Setup::forwarding(upstream.address),
+                    Kind::Three => setup.with(&BUILTIN),
+                    Kind::Standard => setup.with(&STANDARD),
+                    _ => setup,
                 };
-                let setup = Setup { compression: compression.to_owned(), ..setup };
                 let foreshock = Foreshock::start(&setup, folder.path())?;
                 (foreshock.grpc, Running::Foreshock(Box::new(foreshock)))
             }

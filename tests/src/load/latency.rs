@@ -42,14 +42,14 @@ pub(crate) async fn run(only: &str) -> Result<()> {
 }
 
 async fn rows(signal: &'static str, compression: &str) -> Result<()> {
-    let kinds = [Kind::Direct, Kind::Collector, Kind::Forwarding, Kind::Detecting];
+    let kinds = [Kind::Direct, Kind::Collector, Kind::Forwarding, Kind::Three, Kind::Standard];
     let load = Load::new(signal, compression, SHAPE, &[1; CEILING_BATCHES])?;
     let mut ceilings = Vec::new();
     for kind in kinds {
         let mut hop = Hop::start(kind, compression).await?;
         ceilings.push(load.run(&mut hop, None).await?);
     }
-    let rate = ceilings[1].min(ceilings[3]) / 3.0;
+    let rate = ceilings[1].min(ceilings[4]) / 3.0;
     let batches = (rate * SECONDS / SHAPE.items as f64) as usize;
     let mut base = (0.0, 0.0);
     for (kind, ceiling) in kinds.into_iter().zip(ceilings) {

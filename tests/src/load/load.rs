@@ -123,7 +123,7 @@ async fn send(
 pub(crate) async fn settle(hop: &Hop) -> Result<()> {
     let Some(program) = hop.program() else { return Ok(()) };
     let mut last = program.cpu_seconds()?;
-    for _ in 0..60 {
+    for _ in 0..240 {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let now = program.cpu_seconds()?;
         if now - last < 0.02 {

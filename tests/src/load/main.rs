@@ -1,4 +1,4 @@
-//! Measures the hop beside an OpenTelemetry Collector: `cargo xtask bench [forward|latency|scale] [PART OF A NAME]`.
+//! Measures the hop beside an OpenTelemetry Collector: `cargo xtask bench [forward|latency|scale|start] [PART OF A NAME]`.
 //!
 //! Load, hop and upstream run on the same machine, so a hop's cost is its own processor time (from `/proc`), not what the
 //! machine could reach. The programs take turns, and the figures are medians over the rounds.
@@ -8,6 +8,7 @@ mod hop;
 mod latency;
 mod load;
 mod scale;
+mod start;
 
 use anyhow::{Result, bail};
 
@@ -20,12 +21,14 @@ fn main() -> Result<()> {
         "forward" => runtime.block_on(forward::run(&only)),
         "latency" => runtime.block_on(latency::run(&only)),
         "scale" => runtime.block_on(scale::run()),
+        "start" => runtime.block_on(start::run()),
         "all" => runtime.block_on(async {
             forward::run("").await?;
             latency::run("").await?;
-            scale::run().await
+            scale::run().await?;
+            start::run().await
         }),
-        other => bail!("no such bench: {other}; there are forward, latency and scale"),
+        other => bail!("no such bench: {other}; there are forward, latency, scale and start"),
     }
 }
 
