@@ -10,7 +10,9 @@ use foreshock_engine::{
     window::{Series, ServiceKey},
 };
 use foreshock_registry::Cache;
-use foreshock_sandbox::{DetectorPool, DetectorSpec, LoadedDetector, Sandbox, ServiceFilter, ServiceState, Settings};
+use foreshock_sandbox::{
+    DetectorPool, DetectorSpec, LoadError, LoadedDetector, Sandbox, ServiceFilter, ServiceState, Settings,
+};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::{
     collections::BTreeMap,
@@ -150,7 +152,7 @@ pub(crate) fn series_of(bytes: &[u8]) -> Option<Vec<Series>> {
 /// Makes the sandbox and loads the detectors of a configuration. Compiled components are kept in `code_folder`, where there is one.
 ///
 /// # Errors
-/// If the machine has no room for the sandbox, or a component can't be loaded.
+/// If the machine has no room for the sandbox, or a component can't be loaded or refuses its configuration.
 pub fn load(config: &Config, code_folder: Option<PathBuf>) -> anyhow::Result<Loaded> {
     // One more service for the self-check, which copies one service's models at a time.
     let services = config.detection.services + 1;
@@ -162,6 +164,16 @@ pub fn load(config: &Config, code_folder: Option<PathBuf>) -> anyhow::Result<Loa
     };
     let sandbox = Arc::new(Sandbox::new(settings).context("the detectors' sandbox can't be made")?);
     let detectors = again(config, &sandbox)?;
+    for detector in &detectors {
+        match sandbox.try_open(detector, step(config)) {
+            Ok(()) => {}
+            // Telemetry must go on, whatever a detector does; it gets its chances like any that fails later.
+            Err(fault @ LoadError::Open { .. }) => tracing::warn!(detector = %detector.identity().name, "{fault}"),
+            Err(error) => {
+                return Err(error).with_context(|| format!("detector `{}` can't be used", detector.identity().name));
+            }
+        }
+    }
     Ok(Loaded { sandbox, detectors })
 }
 
@@ -170,12 +182,11 @@ pub fn load(config: &Config, code_folder: Option<PathBuf>) -> anyhow::Result<Loa
 /// # Errors
 /// If a component can't be loaded.
 pub(crate) fn again(config: &Config, sandbox: &Sandbox) -> anyhow::Result<Vec<Arc<LoadedDetector>>> {
-    let step = step(config);
     let mut detectors = Vec::new();
     for detector in &config.detectors {
         let bytes = component(&detector.module, config.storage.as_deref())
             .map_err(|reason| anyhow::anyhow!("detector `{}`: `{}` {reason}", detector.name, detector.module))?;
-        detectors.push(Arc::new(load_one(sandbox, detector, bytes, step)?));
+        detectors.push(Arc::new(load_one(sandbox, detector, bytes)?));
     }
     Ok(detectors)
 }
@@ -185,15 +196,14 @@ pub(crate) fn step(config: &Config) -> u64 {
     u64::try_from(config.detection.window.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Loads one detector and opens a model of it for trial.
+/// Loads one detector.
 ///
 /// # Errors
-/// If its component can't be a detector, or refuses its configuration.
+/// If its component can't be a detector, or the configuration does not fit its schema.
 pub(crate) fn load_one(
     sandbox: &Sandbox,
     detector: &DetectorConfig,
     component: Arc<[u8]>,
-    step: u64,
 ) -> anyhow::Result<LoadedDetector> {
     let name = &detector.name;
     let spec = DetectorSpec {
@@ -207,7 +217,6 @@ pub(crate) fn load_one(
     let loaded = sandbox.load(spec).with_context(|| format!("detector `{name}` can't be loaded"))?;
     fits_schema(&detector.config, &loaded.about().config_schema)
         .map_err(|why| anyhow::anyhow!("detector `{name}`: its configuration does not fit this component: {why}"))?;
-    sandbox.try_open(&loaded, step).with_context(|| format!("detector `{name}` refuses its configuration"))?;
     Ok(loaded)
 }
 

@@ -112,13 +112,14 @@ impl DetectorPool {
     }
 
     /// Makes the detectors of a service go on from `saved` with its next window. Gives the names of the configured detectors
-    /// that found nothing of theirs in it and start cold: they are new, or their configuration changed.
+    /// that found nothing of theirs in it, though there were series for them, and start cold: they are new, or their configuration changed.
     pub fn restore(&mut self, service: &ServiceKey, saved: ServiceState) -> Vec<Arc<str>> {
         let mut state = self.new_service(service);
         state.registry = Registry::restore(saved.series, self.settings.max_series);
         let mut cold = Vec::new();
         for slot in &mut state.slots {
-            if !slot.restore(&saved.models, self.settings.step_ns) {
+            let had_something_to_learn = state.registry.all(slot.detector.kinds).next().is_some();
+            if !slot.restore(&saved.models, self.settings.step_ns) && had_something_to_learn {
                 cold.push(Arc::clone(&slot.detector.identity.name));
             }
         }

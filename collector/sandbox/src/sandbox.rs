@@ -135,9 +135,17 @@ pub enum LoadError {
         /// [`Settings::max_memory_bytes`].
         most: usize,
     },
-    /// The model can't be opened with this configuration.
+    /// It opens no model with this configuration, and says why.
     #[error("it refuses its configuration: {0}")]
     BadConfig(String),
+    /// It fails when a model is opened.
+    #[error("no model of it can be opened: {message} ({})", .reason.name())]
+    Open {
+        /// How it failed.
+        reason: FaultReason,
+        /// In words.
+        message: String,
+    },
 }
 
 impl Sandbox {
@@ -223,13 +231,14 @@ impl Sandbox {
     /// Opens a model that nobody uses, to see whether the detector takes its configuration.
     ///
     /// # Errors
-    /// [`LoadError::BadConfig`] with the detector's own words.
+    /// [`LoadError::BadConfig`] with the detector's own words, or [`LoadError::Open`].
     pub fn try_open(&self, detector: &LoadedDetector, step_ns: u64) -> Result<(), LoadError> {
         let service = foreshock_engine::window::ServiceKey::new("", "configuration check");
         let limits = crate::slot::Deadlines::new(&detector.limits, 1);
         match crate::slot::open_model(self, detector, limits, &service, &[], step_ns, None) {
             Ok(_) => Ok(()),
-            Err(failure) => Err(LoadError::BadConfig(failure.message)),
+            Err(Failure { reason: FaultReason::Refused, message }) => Err(LoadError::BadConfig(message)),
+            Err(Failure { reason, message }) => Err(LoadError::Open { reason, message }),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::{
     pipeline::counters::DetectionCounters,
     telemetry::WatchedDetectors,
 };
+use anyhow::Context as _;
 use foreshock_registry::Digest;
 use foreshock_sandbox::{LoadError, LoadedDetector};
 use std::{
@@ -245,7 +246,13 @@ impl Replacer {
             return Ok(None);
         }
         let step = detectors::step(&self.config);
-        let new = detectors::load_one(&self.loaded.sandbox, wanted, component, step).map_err(|error| {
+        let sandbox = &self.loaded.sandbox;
+        let load = || {
+            let new = detectors::load_one(sandbox, wanted, component)?;
+            sandbox.try_open(&new, step).with_context(|| format!("detector `{}` can't be used", wanted.name))?;
+            Ok(new)
+        };
+        let new = load().map_err(|error: anyhow::Error| {
             let too_much = matches!(error.downcast_ref::<LoadError>(), Some(LoadError::TooMuchMemory { .. }));
             format!("{error:#}{}", if too_much { "; a restart makes room for more" } else { "" })
         })?;
