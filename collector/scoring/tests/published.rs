@@ -105,7 +105,7 @@ fn an_excerpt_gives_what_nab_gives() {
                 scores.entry(record[1].to_owned()).or_default().insert(row, score);
             }
         }
-        let corpus = Corpus::of(&tracks(&series, &here.join("windows.json"), &scores));
+        let corpus = Corpus::of(&tracks(series, &here.join("windows.json"), &scores));
         for profile in &PROFILES {
             let [threshold, score] = profiles[profile.name];
             let got = corpus.at(threshold, profile);

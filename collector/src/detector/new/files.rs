@@ -120,7 +120,7 @@ mod tests {
                 match path.is_dir() {
                     true => open.push(path),
                     false => {
-                        let inside = path.strip_prefix(&sdk).expect("it is below").display();
+                        let inside = path.strip_prefix(sdk).expect("it is below").display();
                         found.insert(format!("vendor/foreshock-detector/{inside}"));
                     }
                 }
