@@ -101,9 +101,9 @@ impl From<Problems> for Failure {
 #[must_use]
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Run(file) => {
-            load(&file.config).map_err(Failure::from).and_then(|loaded| crate::run::run(&loaded, &file.config))
-        }
+        Command::Run(file) => load(&file.config, &Components::with_state())
+            .map_err(Failure::from)
+            .and_then(|loaded| crate::run::run(&loaded, &file.config)),
         Command::Validate(file) => validate(&file.config),
         Command::Demo(arguments) => crate::demo::start(arguments).map_err(Failure::from),
         Command::Replay(arguments) => crate::replay::run(&arguments),
@@ -131,9 +131,8 @@ pub(crate) fn say(line: &str) {
 }
 
 /// Reads a configuration with this process's environment and the components it names.
-pub(crate) fn load(path: &Path) -> Result<Loaded, Problems> {
-    let components = Components::default();
-    config::load(path, &surroundings(&components))
+pub(crate) fn load(path: &Path, components: &Components) -> Result<Loaded, Problems> {
+    config::load(path, &surroundings(components))
 }
 
 /// What this process's surroundings are.
@@ -146,7 +145,7 @@ pub(crate) fn surroundings(components: &Components) -> Surroundings<'_> {
 }
 
 fn validate(path: &Path) -> Result<(), Failure> {
-    let loaded = load(path)?;
+    let loaded = load(path, &Components::default())?;
     let mut out = String::new();
     for line in loaded.warnings.lines(Gravity::Warning) {
         out.push_str(&line);

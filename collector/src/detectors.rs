@@ -27,9 +27,12 @@ const LARGEST_COMPONENT: u64 = 64 << 20;
 /// Most models that live at once, whatever the configuration would allow.
 pub(crate) const MOST_MODELS: usize = 30_000;
 
-/// Looks components up by asking them, in a sandbox that is made when the first one is asked.
+/// Looks components up by asking them, in a sandbox that is made when the first one is asked. Whatever it compiles for that is kept in
+/// the user's cache folder, so that a command that is called again does not.
 #[derive(Debug, Default)]
 pub struct Components {
+    /// Whether compiled code is with the state instead.
+    has_state: bool,
     /// Models and memory of one, in bytes, that the configuration will come to, and the folder of its state.
     expected: OnceLock<(usize, usize, Option<PathBuf>)>,
     sandbox: OnceLock<Option<Arc<Sandbox>>>,
@@ -37,10 +40,20 @@ pub struct Components {
 }
 
 impl Components {
+    /// For what keeps state: finds the code that its last run compiled.
+    #[must_use]
+    pub fn with_state() -> Self {
+        Self { has_state: true, ..Self::default() }
+    }
+
     /// Asks them in a sandbox that is there already.
     #[must_use]
     pub fn within(sandbox: Arc<Sandbox>) -> Self {
         Self { sandbox: OnceLock::from(Some(sandbox)), ..Self::default() }
+    }
+
+    fn storage(&self) -> Option<&Path> {
+        self.expected.get()?.2.as_deref()
     }
 }
 
@@ -92,12 +105,17 @@ impl Modules for Components {
         }
         let sandbox = self.sandbox.get_or_init(|| {
             let (models, memory_bytes) = self.expected.get().map_or((16, 16 << 20), |it| (it.0, it.1));
-            let settings = sandbox_settings(models, memory_bytes, None);
+            let code_folder = match self.has_state {
+                // A configuration that is only looked at makes no folder; what is compiled here, `load` keeps.
+                true => self.storage().map(code_folder).filter(|folder| folder.is_dir()),
+                false => cache_folder(),
+            };
+            let settings = sandbox_settings(models, memory_bytes, code_folder);
             Sandbox::new(settings).inspect_err(|error| tracing::error!(%error, "no sandbox")).ok().map(Arc::new)
         });
         let answer = match sandbox {
             None => Err("can't be asked: this machine does not let a sandbox be made".to_owned()),
-            Some(sandbox) => component(module, self.expected.get().and_then(|it| it.2.as_deref())).and_then(|bytes| {
+            Some(sandbox) => component(module, self.storage()).and_then(|bytes| {
                 let about = sandbox.about(&bytes).map_err(|error| format!("can't be used: {}", chain(&error)))?;
                 Ok(ModuleAbout {
                     title: format!("{} {}", about.name, about.version),
@@ -128,6 +146,11 @@ pub struct Loaded {
     pub sandbox: Arc<Sandbox>,
     /// In the order of the configuration.
     pub detectors: Vec<Arc<LoadedDetector>>,
+}
+
+/// Where a run that keeps its state in `storage` keeps compiled components.
+pub(crate) fn code_folder(storage: &Path) -> PathBuf {
+    storage.join("code")
 }
 
 /// Where commands that keep no state keep compiled components: `foreshock/code` in the user's cache folder (`$XDG_CACHE_HOME`, or else
@@ -265,5 +288,25 @@ impl SavedDetectors for DetectorPool {
 
     fn replace(&mut self, detectors: &[Arc<LoadedDetector>]) {
         Self::replace(self, detectors.to_vec());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _};
+
+    /// A start is quick: what the last run compiled is not compiled again, not even to ask a component what it is.
+    #[test]
+    fn a_start_compiles_nothing_that_the_last_one_did() {
+        let storage = tempfile::tempdir().expect("a folder");
+        DirBuilder::new().mode(0o700).create(code_folder(storage.path())).expect("a folder");
+        let compilations = || {
+            let components = Components::with_state();
+            components.expect(16, 16 << 20, Some(storage.path()));
+            components.about(&Module::Builtin("shift".to_owned())).expect("it says what it is");
+            components.sandbox.get().and_then(Option::as_ref).map(|sandbox| sandbox.compilations())
+        };
+        assert_eq!([compilations(), compilations(), compilations()], [Some(1), Some(0), Some(0)]);
     }
 }

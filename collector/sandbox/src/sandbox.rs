@@ -278,30 +278,31 @@ impl Sandbox {
     /// The component's code: kept from before, or compiled now.
     fn code_of(&self, bytes: &[u8], digest: &str, purpose: Purpose) -> Result<Component, LoadError> {
         let name = format!("{digest}-{:016x}", self.code_version());
-        let recent = code::take_for_load(&name).and_then(|code| code::revive(&self.engine, &code));
-        let kept = || self.code.as_ref()?.get(&name).and_then(|code| code::revive(&self.engine, &code));
-        let (component, is_kept) = match recent {
-            Some(component) => (component, false),
-            None => match kept() {
-                Some(component) => (component, true),
-                None => {
-                    let compiled = Component::from_binary(&self.engine, bytes)
-                        .map_err(|error| LoadError::NotAComponent(error.into_boxed_dyn_error()))?;
-                    self.compilations.fetch_add(1, Ordering::Relaxed);
-                    (compiled, false)
-                }
-            },
+        let recent = code::take_for_load(&name);
+        let kept = self.code.as_ref().and_then(|folder| code::revive(&self.engine, &folder.get(&name)?));
+        if let Some(component) = kept {
+            return Ok(component);
+        }
+        let recent = recent.and_then(|code| code::revive(&self.engine, &code));
+        let is_new = recent.is_none();
+        let component = match recent {
+            Some(component) => component,
+            None => {
+                self.compilations.fetch_add(1, Ordering::Relaxed);
+                Component::from_binary(&self.engine, bytes)
+                    .map_err(|error| LoadError::NotAComponent(error.into_boxed_dyn_error()))?
+            }
         };
-        if (purpose == Purpose::Ask || self.code.is_some() && !is_kept)
+        let is_for_load = is_new && purpose == Purpose::Ask;
+        if (is_for_load || self.code.is_some())
             && let Ok(code) = component.serialize()
         {
             if let Some(folder) = &self.code
-                && !is_kept
                 && let Err(error) = folder.put(&name, &code)
             {
                 tracing::warn!(%error, "compiled code could not be kept");
             }
-            if purpose == Purpose::Ask {
+            if is_for_load {
                 code::keep_for_load(&name, code);
             }
         }

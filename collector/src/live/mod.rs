@@ -119,7 +119,7 @@ impl Live {
         let loaded = {
             let config = config.clone();
             // Where no state is kept, because the folder can't be used or nobody wants one, code is compiled at each start.
-            let code_folder = store.as_ref().and(config.storage.as_ref()).map(|folder| folder.join("code"));
+            let code_folder = store.as_ref().and(config.storage.as_deref()).map(detectors::code_folder);
             tokio::task::spawn_blocking(move || detectors::load(&config, code_folder)).await??
         };
         let overview = Arc::new(Overview::default());
