@@ -77,9 +77,16 @@ fn build(root: &Path, target_dir: &Path, name: &str) -> Result<PathBuf, Failure>
             cargo.env_remove(&key);
         }
     }
-    // Flags are parted by the unit separator. Every runtime of components has SIMD; its relaxed part stays off.
-    let flags = format!("-Clink-arg=-zstack-size={STACK_BYTES}\u{1f}-Ctarget-feature=+simd128");
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags);
+    let mut flags = vec![
+        format!("-Clink-arg=-zstack-size={STACK_BYTES}"),
+        // Every runtime of components has SIMD; its relaxed part stays off.
+        "-Ctarget-feature=+simd128".to_owned(),
+        format!("--remap-path-prefix={}=foreshock", root.display()),
+    ];
+    // Panics name their places. Without this a component's digest would tell whose machine it was built on.
+    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    flags.extend(cargo_home.map(|home| format!("--remap-path-prefix={}=cargo", home.display())));
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     run(&mut cargo)?;
     Ok(target_dir.join(TARGET).join("detector").join(format!("{}.wasm", package.replace('-', "_"))))
 }

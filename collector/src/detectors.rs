@@ -186,32 +186,20 @@ pub fn load(config: &Config, code_folder: Option<PathBuf>) -> anyhow::Result<Loa
         ..sandbox_settings(models, largest, code_folder)
     };
     let sandbox = Arc::new(Sandbox::new(settings).context("the detectors' sandbox can't be made")?);
-    let detectors = again(config, &sandbox)?;
-    for detector in &detectors {
-        match sandbox.try_open(detector, step(config)) {
+    let mut detectors = Vec::new();
+    for wanted in &config.detectors {
+        let bytes = component(&wanted.module, config.storage.as_deref())
+            .map_err(|reason| anyhow::anyhow!("detector `{}`: `{}` {reason}", wanted.name, wanted.module))?;
+        let detector = Arc::new(load_one(&sandbox, wanted, bytes)?);
+        match sandbox.try_open(&detector, step(config)) {
             Ok(()) => {}
             // Telemetry must go on, whatever a detector does; it gets its chances like any that fails later.
-            Err(fault @ LoadError::Open { .. }) => tracing::warn!(detector = %detector.identity().name, "{fault}"),
-            Err(error) => {
-                return Err(error).with_context(|| format!("detector `{}` can't be used", detector.identity().name));
-            }
+            Err(fault @ LoadError::Open { .. }) => tracing::warn!(detector = wanted.name, "{fault}"),
+            Err(error) => return Err(error).with_context(|| format!("detector `{}` can't be used", wanted.name)),
         }
+        detectors.push(detector);
     }
     Ok(Loaded { sandbox, detectors })
-}
-
-/// Loads the detectors of a configuration into a sandbox; a second time, too, apart from the first.
-///
-/// # Errors
-/// If a component can't be loaded.
-pub(crate) fn again(config: &Config, sandbox: &Sandbox) -> anyhow::Result<Vec<Arc<LoadedDetector>>> {
-    let mut detectors = Vec::new();
-    for detector in &config.detectors {
-        let bytes = component(&detector.module, config.storage.as_deref())
-            .map_err(|reason| anyhow::anyhow!("detector `{}`: `{}` {reason}", detector.name, detector.module))?;
-        detectors.push(Arc::new(load_one(sandbox, detector, bytes)?));
-    }
-    Ok(detectors)
 }
 
 /// The length of a window in nanoseconds.

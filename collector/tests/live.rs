@@ -369,29 +369,32 @@ impl Process {
     }
 }
 
-/// A running instance puts known anomalies into copies of what it sees, by itself; the API, the metrics and the command tell what came of it.
+/// A running instance puts known anomalies into copies of what it sees, by itself, for the detectors that run at the time; the API, the
+/// metrics and the command tell what came of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_instance_checks_itself() {
     let folder = tempfile::tempdir().expect("a folder");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let upstream = listener.local_addr().expect("its address");
     Arc::<Backend>::default().start(listener).await;
-    let live = start(&parse(&yaml(upstream, folder.path(), "detection: {selfcheck_every: 1s, shards: 1}\n"))).await;
+    let configuration = yaml(upstream, folder.path(), "detection: {selfcheck_every: 1s, shards: 1}\n");
+    let live = start(&parse(&configuration)).await;
     let receiver = live.addresses().http.expect("a receiver");
     let console = live.addresses().console.expect("a console");
-    // Two hours that lie behind, in one request.
-    let points: Vec<String> = (0..720_u128)
-        .map(|row| {
+    // Time that lies behind, a row each ten seconds, in one request.
+    let past = |rows: std::ops::Range<u128>| {
+        let point = |row: u128| {
             let value = 100.0 + ((row * 7_919) % 97) as f64 / 10.0;
-            format!(r#"{{"timeUnixNano":"{}","asDouble":{value}}}"#, now() - (720 - row) * 10_000_000_000)
-        })
-        .collect();
-    let text = format!(
-        r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"web"}}}}]}},"scopeMetrics":[{{"metrics":[{{"name":"load","gauge":{{"dataPoints":[{}]}}}}]}}]}}]}}"#,
-        points.join(",")
-    );
-    let request = json::to_protobuf(Signal::Metrics, text.as_bytes()).expect("OTLP");
-    assert!(post(receiver, &request).await.starts_with("HTTP/1.1 200"));
+            format!(r#"{{"timeUnixNano":"{}","asDouble":{value}}}"#, now() - (800 - row) * 10_000_000_000)
+        };
+        let points: Vec<String> = rows.map(point).collect();
+        let text = format!(
+            r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"web"}}}}]}},"scopeMetrics":[{{"metrics":[{{"name":"load","gauge":{{"dataPoints":[{}]}}}}]}}]}}]}}"#,
+            points.join(",")
+        );
+        json::to_protobuf(Signal::Metrics, text.as_bytes()).expect("OTLP")
+    };
+    assert!(post(receiver, &past(0..720)).await.starts_with("HTTP/1.1 200"));
     let mut answer = String::new();
     until("a check", async || {
         answer = http(console, "GET /api/v1/selfcheck", b"").await;
@@ -416,5 +419,18 @@ async fn a_running_instance_checks_itself() {
     let output = command.await.expect("ends").expect("starts");
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && table.contains("web") && table.contains("baseline"), "{table}");
+
+    // A detector that is added while it runs is checked, too.
+    let path = folder.path().join("foreshock.yaml");
+    let text =
+        configuration.replace("detectors: {baseline", "detectors: {shift: {module: \"builtin:shift\"}, baseline");
+    std::fs::write(&path, text.replace("detectors: [baseline]", "detectors: [baseline, shift]")).expect("a file");
+    let reloaded = live.reload(path).await.expect("an answer");
+    assert_eq!((reloaded.added, reloaded.refused), (vec!["shift".to_owned()], None));
+    assert!(post(receiver, &past(720..790)).await.starts_with("HTTP/1.1 200"));
+    until("a check of the detector that was added", async || {
+        http(console, "GET /api/v1/selfcheck", b"").await.contains(r#""detector":"shift""#)
+    })
+    .await;
     live.stop().await;
 }

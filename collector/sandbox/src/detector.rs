@@ -102,6 +102,24 @@ impl LoadedDetector {
         Self { stats: Arc::clone(&old.stats), ..self }
     }
 
+    /// The same detector, for trials: what is done with it is not counted as its work, nor are its lines taken for it.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let name = Arc::clone(&self.identity.name);
+        Self {
+            identity: Arc::clone(&self.identity),
+            about: self.about.clone(),
+            component: self.component.clone(),
+            services: Arc::clone(&self.services),
+            config: self.config.clone(),
+            stats: Arc::default(),
+            log: Arc::new(LogBudget::new(name, self.limits.log_lines_per_second)),
+            places: Arc::clone(&self.places),
+            _compiled: Arc::clone(&self._compiled),
+            ..*self
+        }
+    }
+
     /// Whether it is for this service.
     #[must_use]
     pub fn is_for(&self, service: &ServiceKey) -> bool {

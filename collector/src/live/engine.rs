@@ -3,7 +3,7 @@
 use super::{KeeperInput, keeper, replace::Detectors};
 use crate::{
     config::Config,
-    detectors::{self, Loaded},
+    detectors::Loaded,
     pipeline::{
         clock::Clock,
         correlate::{Correlating, Keep},
@@ -17,7 +17,7 @@ use crate::{
     },
     selfcheck::{self, Board, Checker, InTurn},
     settings,
-    telemetry::own_resource,
+    telemetry::{WatchedDetectors, own_resource},
 };
 use anyhow::Context as _;
 use foreshock_engine::{
@@ -67,6 +67,8 @@ pub(super) struct Parts<'a> {
     pub(super) targets: Vec<Target>,
     pub(super) kept: Kept,
     pub(super) board: Arc<Board>,
+    /// The detectors that run now, for the self-check.
+    pub(super) running: WatchedDetectors,
     /// Detectors to run instead.
     pub(super) replacements: Receiver<Detectors>,
 }
@@ -133,12 +135,12 @@ impl Engine {
         let (checks, to_check) = sync_channel(1);
         let checker = Checker {
             sandbox: Arc::clone(&parts.loaded.sandbox),
-            detectors: detectors::again(config, &parts.loaded.sandbox)?,
+            detectors: Vec::new(),
             pool: settings::pool(config, false),
             shard: settings::shard(config),
         };
-        let board = parts.board;
-        threads.push(spawn("selfcheck".to_owned(), move || selfcheck::work(&checker, &to_check, &board))?);
+        let (board, running) = (parts.board, parts.running);
+        threads.push(spawn("selfcheck".to_owned(), move || selfcheck::work(checker, &running, &to_check, &board))?);
         let shards = config.detection.shards;
         let every = u64::try_from(config.detection.selfcheck_every.as_nanos()).unwrap_or(u64::MAX);
         let (report, reports) = sync_channel(shards * 2);

@@ -155,7 +155,7 @@ impl Live {
         telemetry.watch_receivers(&receiver_counters);
         telemetry.watch_exporters(&watched_exporters);
         telemetry.watch_detection(&counters);
-        let shown = telemetry.watch_detectors(&loaded.detectors);
+        let running = telemetry.watch_detectors(&loaded.detectors);
         let board = Arc::<Board>::default();
         telemetry.watch_selfcheck(&board);
 
@@ -175,11 +175,11 @@ impl Live {
             targets,
             kept,
             board: Arc::clone(&board),
+            running: running.clone(),
             replacements,
         })?;
         let (reload, asks) = std::sync::mpsc::channel();
-        let shown_detectors = loaded.detectors.clone();
-        let replacer = Replacer::new(config.clone(), loaded, orders, shown, Arc::clone(&counters));
+        let replacer = Replacer::new(config.clone(), loaded, orders, running.clone(), Arc::clone(&counters));
         let thread = std::thread::Builder::new().name("replacer".to_owned());
         // Not waited for: it ends when the hop is dropped, or when what it compiles is done.
         thread.spawn(move || replacer.run(&asks)).context("a thread can't be started")?;
@@ -211,7 +211,7 @@ impl Live {
                 metrics: Box::new(move || shown.text()),
                 acknowledge,
                 board,
-                detectors: shown_detectors,
+                detectors: running,
             };
             let serve = foreshock_console::serve(listener, Arc::new(source), until(pages_stopped));
             pages.spawn(watched("the console", failure, serve));

@@ -81,7 +81,7 @@ pub(super) struct Replacer {
     /// Models that room was made for.
     room: usize,
     orders: SyncSender<Detectors>,
-    shown: WatchedDetectors,
+    watched: WatchedDetectors,
     counters: Arc<DetectionCounters>,
     files: BTreeMap<PathBuf, Watched>,
 }
@@ -93,11 +93,11 @@ impl Replacer {
         config: Config,
         loaded: Loaded,
         orders: SyncSender<Detectors>,
-        shown: WatchedDetectors,
+        watched: WatchedDetectors,
         counters: Arc<DetectionCounters>,
     ) -> Self {
         let room = models(&config);
-        Self { config, loaded, room, orders, shown, counters, files: BTreeMap::new() }
+        Self { config, loaded, room, orders, watched, counters, files: BTreeMap::new() }
     }
 
     /// Works until nobody can ask any more.
@@ -271,7 +271,7 @@ impl Replacer {
 
     fn apply(&mut self, detectors: Vec<Arc<LoadedDetector>>, replaced: usize) {
         self.loaded.detectors = detectors;
-        self.shown.show(&self.loaded.detectors);
+        self.watched.show(&self.loaded.detectors);
         self.counters.replacements.add(replaced as u64);
         // Nobody takes it when the hop stops.
         let _ = self.orders.send(self.loaded.detectors.as_slice().into());

@@ -1,13 +1,12 @@
 //! What the console shows, kept up to date by the correlator's thread.
 
-use crate::selfcheck::Board;
+use crate::{selfcheck::Board, telemetry::WatchedDetectors};
 use foreshock_console::{NotAcknowledged, Source, selfcheck::Check, views};
 use foreshock_engine::{
     event::{Anomaly, Event, Incident, IncidentId},
     incident::{Edge, ServiceHealth},
     window::ServiceKey,
 };
-use foreshock_sandbox::LoadedDetector;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -120,20 +119,20 @@ pub struct ConsoleSource {
     /// The last self-checks.
     pub board: Arc<Board>,
     /// Asked how they fared with each service.
-    pub detectors: Vec<Arc<LoadedDetector>>,
+    pub detectors: WatchedDetectors,
 }
 
 impl ConsoleSource {
     fn faults(&self, service: &ServiceKey) -> Vec<views::DetectorFaults> {
-        let faults = self.detectors.iter().flat_map(|detector| {
-            let name = &detector.identity().name;
-            detector.stats().faults_in(service).map(|(reason, faults)| views::DetectorFaults {
-                detector: name.to_string(),
+        let mut faults = Vec::new();
+        for detector in self.detectors.current() {
+            faults.extend(detector.stats().faults_in(service).map(|(reason, faults)| views::DetectorFaults {
+                detector: detector.identity().name.to_string(),
                 reason: reason.name().to_owned(),
                 faults,
-            })
-        });
-        faults.collect()
+            }));
+        }
+        faults
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) use trial::{Checker, Recorded};
 use crate::{
     cli::{Failure, say},
     detectors, replay, settings,
+    telemetry::WatchedDetectors,
 };
 use anyhow::{Context as _, bail};
 use foreshock_console::selfcheck::Check;
@@ -152,8 +153,10 @@ fn get(address: &str, path: &str) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Works off what is recorded until nobody records any more.
-pub(crate) fn work(checker: &Checker, recorded: &Receiver<Recorded>, board: &Board) {
+pub(crate) fn work(mut checker: Checker, running: &WatchedDetectors, recorded: &Receiver<Recorded>, board: &Board) {
     for recorded in recorded {
+        // Those that run may have been replaced since.
+        checker.detectors = running.current().iter().map(|detector| Arc::new(detector.apart())).collect();
         match checker.check(&recorded) {
             Some(check) => {
                 for detector in &check.detectors {

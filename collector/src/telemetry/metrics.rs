@@ -20,14 +20,18 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 const DURATION_BOUNDS_SECONDS: [f64; 13] =
     [10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 100e-3];
 
-/// Counters of the detectors that run, by name.
-type Shown = RwLock<Vec<(String, Arc<Stats>)>>;
+/// The detectors that run.
+type Shown = RwLock<Vec<Arc<LoadedDetector>>>;
 
-fn read(shown: &Shown) -> RwLockReadGuard<'_, Vec<(String, Arc<Stats>)>> {
+fn read(shown: &Shown) -> RwLockReadGuard<'_, Vec<Arc<LoadedDetector>>> {
     shown.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The detectors whose counters are shown.
+fn label(detector: &LoadedDetector) -> KeyValue {
+    KeyValue::new("detector", detector.identity().name.to_string())
+}
+
+/// The detectors that run now, for whoever shows or tries them.
 #[derive(Clone, Debug)]
 pub struct WatchedDetectors {
     shown: Arc<Shown>,
@@ -35,15 +39,19 @@ pub struct WatchedDetectors {
 }
 
 impl WatchedDetectors {
-    /// Shows these from now on.
+    /// These run from now on.
     pub fn show(&self, detectors: &[Arc<LoadedDetector>]) {
-        let name = |detector: &LoadedDetector| detector.identity().name.to_string();
         for detector in detectors {
-            let (durations, labels) = (self.durations.clone(), [KeyValue::new("detector", name(detector))]);
+            let (durations, labels) = (self.durations.clone(), [label(detector)]);
             detector.stats().watch_calls(move |seconds| durations.record(seconds, &labels));
         }
-        let shown = detectors.iter().map(|detector| (name(detector), Arc::clone(detector.stats()))).collect();
-        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = detectors.to_vec();
+    }
+
+    /// Those that run.
+    #[must_use]
+    pub fn current(&self) -> Vec<Arc<LoadedDetector>> {
+        read(&self.shown).clone()
     }
 }
 
@@ -179,11 +187,10 @@ impl Telemetry {
             "foreshock_detector_faults".to_owned(),
             "Calls of detectors that gave no verdict.",
             move |observer| {
-                for (detector, stats) in read(&faults).iter() {
+                for detector in read(&faults).iter() {
                     for reason in FAULT_REASONS {
-                        let labels =
-                            [KeyValue::new("detector", detector.clone()), KeyValue::new("reason", reason.name())];
-                        observer.observe(stats.faults(reason), &labels);
+                        let labels = [label(detector), KeyValue::new("reason", reason.name())];
+                        observer.observe(detector.stats().faults(reason), &labels);
                     }
                 }
             },
@@ -196,8 +203,8 @@ impl Telemetry {
         for (name, description, count) in counted {
             let shown = Arc::clone(&watched.shown);
             self.counter(name.to_owned(), description, move |observer| {
-                for (detector, stats) in read(&shown).iter() {
-                    observer.observe(count(stats), &[KeyValue::new("detector", detector.clone())]);
+                for detector in read(&shown).iter() {
+                    observer.observe(count(detector.stats()), &[label(detector)]);
                 }
             });
         }
@@ -208,8 +215,8 @@ impl Telemetry {
         for (name, description, level) in levels {
             let shown = Arc::clone(&watched.shown);
             self.gauge(name, description, move |observer| {
-                for (detector, stats) in read(&shown).iter() {
-                    observer.observe(level(stats), &[KeyValue::new("detector", detector.clone())]);
+                for detector in read(&shown).iter() {
+                    observer.observe(level(detector.stats()), &[label(detector)]);
                 }
             });
         }
