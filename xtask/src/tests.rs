@@ -17,7 +17,8 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
         }
     }
     let mut command = cargo("test");
-    command.args(["--workspace", "--locked"]).args(filters);
+    // One run says all that is wrong.
+    command.args(["--workspace", "--locked", "--no-fail-fast"]).args(filters);
     if with_peers {
         let peers = setup::peers()?;
         command.envs(peers.variables());

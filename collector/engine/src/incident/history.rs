@@ -15,8 +15,8 @@ const SLOTS: u64 = 240;
 /// Slots that a service may be ahead of the others: ten minutes.
 const AHEAD_SLOTS: u64 = 40;
 /// Services and far sides known at a time. When full, those not seen in the last hour make room; if there are none, further
-/// ones are left out and counted.
-const MAX_NODES: usize = 4_096;
+/// ones are left out and counted until the next slot begins.
+const MAX_NODES: usize = 16_384;
 /// Operations, templates and other labels known at a time; the same when full.
 const MAX_LABELS: usize = 32_768;
 /// Distinct cells of one kind in a slot; further ones are left out and counted.
@@ -151,6 +151,9 @@ pub(super) struct History {
     /// Event time on which most services agree.
     horizon: UnixNanos,
     left_out: u64,
+    /// The slot in which names were last looked through for want of room.
+    #[serde(skip)]
+    looked_through: Option<u64>,
 }
 
 impl History {
@@ -163,13 +166,14 @@ impl History {
             edges: BTreeMap::new(),
             horizon: UnixNanos(0),
             left_out: 0,
+            looked_through: None,
         }
     }
 
     /// The number of a node, `None` if there is no room for it.
     pub(super) fn node(&mut self, service: &ServiceKey) -> Option<NodeId> {
         if self.nodes.ids.len() >= MAX_NODES && !self.nodes.ids.contains_key(service) {
-            self.compact();
+            self.make_room();
             if self.nodes.ids.len() >= MAX_NODES {
                 self.left_out += 1;
                 return None;
@@ -188,7 +192,7 @@ impl History {
     /// The number of a label, `None` if there is no room for it.
     pub(super) fn label(&mut self, text: &Arc<str>) -> Option<LabelId> {
         if self.labels.ids.len() >= MAX_LABELS && !self.labels.ids.contains_key(text) {
-            self.compact();
+            self.make_room();
             if self.labels.ids.len() >= MAX_LABELS {
                 self.left_out += 1;
                 return None;
@@ -300,6 +304,16 @@ impl History {
         self.left_out += count;
     }
 
+    /// Forgets names that are not used any more, once in each slot: it means to look at all that is kept, which can't be done for each of
+    /// thousands of services that find no room.
+    fn make_room(&mut self) {
+        let slot = self.horizon.0 / SLOT_NANOS;
+        if self.looked_through != Some(slot) {
+            self.looked_through = Some(slot);
+            self.compact();
+        }
+    }
+
     /// Forgets names that no slot and no edge uses any more.
     fn compact(&mut self) {
         let mut nodes: BTreeSet<NodeId> = self.edges.keys().flat_map(|(caller, callee)| [*caller, *callee]).collect();
@@ -323,5 +337,30 @@ impl History {
         self.nodes.retain(&nodes);
         self.labels.retain(&labels);
         self.observed.retain(|node| nodes.contains(node));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names that went out of use make room when there is none left; that is looked for once in a slot and not for each name, which
+    /// would let a fleet of services larger than there is room for take all the processor.
+    #[test]
+    fn room_is_looked_for_once_in_a_slot() {
+        let service = |number: usize| ServiceKey::new("", &format!("service-{number}"));
+        let start = UnixNanos(1_767_571_200_000_000_000);
+        let mut history = History::new();
+        history.advance(start);
+        for number in 0..MAX_NODES {
+            let node = history.node(&service(number)).expect("there is room");
+            history.edge(node, node, start);
+        }
+        assert_eq!((history.node(&service(MAX_NODES)), history.left_out()), (None, 1));
+        history.edges.clear();
+        assert_eq!((history.node(&service(MAX_NODES)), history.left_out()), (None, 2));
+        history.advance(start.plus(SLOT_NANOS));
+        assert!(history.node(&service(MAX_NODES)).is_some());
+        assert_eq!(history.node(&service(0)).and_then(|node| history.service(node)), Some(&service(0)));
     }
 }
