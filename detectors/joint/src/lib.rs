@@ -134,7 +134,7 @@ impl Detector for Joint {
             return Ok(verdict);
         }
         let one_of_many = log10(window.len() as f64);
-        let score = (service::surprise(service.lasting_oddness()) + one_of_many).min(16.0);
+        let score = service::surprise(service.lasting_oddness());
         let mut guilty: Vec<(u32, &Series, &Metric)> = Vec::new();
         for (id, series, metric) in metrics.iter_mut() {
             if window.ids.binary_search(&id).is_ok() {
@@ -158,7 +158,7 @@ impl Detector for Joint {
             }
             let speaks = guilty.first().map(|(id, _, _)| *id);
             guilty.truncate(MOST_GUILTY);
-            let said = score.max(service::surprise(oddness) + one_of_many).min(16.0);
+            let said = (score.max(service::surprise(oddness)) + one_of_many).min(16.0);
             verdict.findings.extend(words::finding(&guilty, window.len(), oddness, threshold, age, said));
             for (id, _, metric) in metrics.iter_mut() {
                 metric.speaks = Some(id) == speaks;
