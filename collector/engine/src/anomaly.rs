@@ -2,7 +2,7 @@
 //!
 //! A series is odd in a window if a detector has a finding on it, or gives it a score of at least
 //! [`AnomalySettings::open_score`]. An anomaly opens when its series was odd in [`AnomalySettings::open_count`] of the last
-//! [`AnomalySettings::open_of`] windows in which it spoke, and ends after [`AnomalySettings::close_after`] windows in a row
+//! [`AnomalySettings::open_of`] windows in which it spoke, or for five minutes in windows that are so long, and ends after [`AnomalySettings::close_after`] windows in a row
 //! without a finding and below [`AnomalySettings::close_score`]. What several detectors say of the same series at the same time
 //! is one anomaly: the strongest speaks, the others are its evidence. So is what several series of one metric say, see
 //! `family`. Findings that rest on too little traffic are held
@@ -52,7 +52,7 @@ const MAX_FURTHER: usize = 8;
 pub struct AnomalySettings {
     /// Score from which a series counts as odd without a finding, and one more than a finding needs at least. 6 is one window in a million.
     pub open_score: f64,
-    /// Odd windows that open an anomaly, 1 or more.
+    /// Odd windows that open an anomaly, 1 or more; fewer where they last five minutes together.
     pub open_count: u32,
     /// Among how many windows in which the series spoke, at least `open_count` and at most 64.
     pub open_of: u32,

@@ -6,18 +6,36 @@ use foreshock_engine::UnixNanos;
 use foreshock_scoring::nab;
 use std::{fs::File, io::BufWriter, path::Path};
 
-/// Scores below this do not start a refractory period (surprise 3.6 of 16): what is never told must not silence what is.
-const FLOOR: f64 = 3.6 / 16.0;
+/// Scores below this do not start a refractory period (surprise 2 of 16): what is never told must not silence what is.
+const FLOOR: f64 = 2.0 / 16.0;
 /// A score this many times as high as the one before is heard within the period; of surprises, which are logarithms.
 const ESCALATION: f64 = 1.12;
 /// The period, as a share of the probation's rows.
 const PERIOD: usize = 10;
 
-/// The scores of a NAB series as NAB's threshold is put to them: after each one worth telling the next rows are held back, since
-/// every row above the threshold is charged.
+/// The scores of a NAB series as NAB's threshold is put to them: rows at which the engine raised an alarm stand in the upper half by
+/// their surprise, all others in the lower half. After each row worth telling the next ones are held back, since every row above
+/// the threshold is charged. Looks at no later row.
 pub(super) fn for_nab(scored: &Scored) -> Vec<f64> {
-    let period = nab::probation(scored.track.rows()) / PERIOD;
-    nab::refractory(&scored.track.scores, period, FLOOR, ESCALATION)
+    let track = &scored.track;
+    let period = nab::probation(track.rows()) / PERIOD;
+    let mut scores = nab::refractory(&track.scores, period, FLOOR, ESCALATION);
+    let mut raised = vec![false; track.rows()];
+    for alarm in &track.alarms {
+        if let Some(raised) = raised.get_mut(alarm.first) {
+            *raised = true;
+        }
+    }
+    let mut last: Option<usize> = None;
+    for (row, score) in scores.iter_mut().enumerate() {
+        if raised[row] {
+            last = Some(row);
+            *score = (1.0 + track.score(row)) / 2.0;
+        } else {
+            *score = if last.is_some_and(|last| row - last <= period) { 0.0 } else { *score / 2.0 };
+        }
+    }
+    scores
 }
 
 /// Writes `timestamp,value,score,alarm` for each series below `folder`, and for each service of several series one with the largest
@@ -56,4 +74,28 @@ pub(super) fn write(folder: &Path, format: Format, all: &[&Scored]) -> anyhow::R
         out.flush().with_context(place)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foreshock_scoring::{Rows, Track};
+
+    /// What the engine told stands above all that it did not, and a row never depends on a later one: the score of a row is the same
+    /// whatever follows.
+    #[test]
+    fn what_was_told_ranks_first() {
+        let mut scores = vec![0.05; 400];
+        (scores[100], scores[200], scores[203], scores[300]) = (0.3, 0.4, 0.6, 0.2);
+        let alarms = vec![Rows { first: 300, last: 320 }];
+        let track = Track { times: (0..400).collect(), scores, alarms, ..Track::default() };
+        let scored = Scored { track, ..Scored::default() };
+        let told = for_nab(&scored);
+        assert_eq!((told[100], told[200], told[203], told[300]), (0.15, 0.2, 0.3, 0.6));
+        assert_eq!((told[101], told[301], told[307]), (0.0, 0.0, 0.025));
+        let mut changed = scored.clone();
+        changed.track.scores[350..].fill(0.9);
+        changed.track.alarms.push(Rows { first: 360, last: 370 });
+        assert_eq!(for_nab(&changed)[..350], told[..350]);
+    }
 }

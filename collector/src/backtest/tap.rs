@@ -3,7 +3,7 @@
 use crate::pipeline::{correlate::Outlet, shard::SavedDetectors};
 use foreshock_engine::{
     UnixNanos,
-    calibration::Weights,
+    calibration::{Calibration, Weights},
     event::{Anomaly, AnomalyChange, Event, IncidentChange, PredictionChange},
     verdict::{Detector, DetectorHealth, Detectors, Severity, Verdict},
     window::{ClosedWindow, Series, ServiceKey},
@@ -31,7 +31,7 @@ pub(super) struct Sample {
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) value: f64,
-    /// The largest of all detectors, 0 to 1; NaN where none has an opinion.
+    /// The largest of all detectors as the engine calibrates and weighs them, 0 to 1; NaN where none has an opinion.
     pub(super) score: f64,
 }
 
@@ -58,6 +58,8 @@ pub(super) struct Sheet {
     /// What was said of services as a whole.
     pub(super) whole: BTreeMap<ServiceKey, Vec<Sample>>,
     pub(super) left_out: u64,
+    /// What was learned of the detectors' scores, as the engine learns it.
+    calibrations: BTreeMap<ServiceKey, Calibration>,
     ids: BTreeMap<(ServiceKey, u32), Option<SeriesKey>>,
 }
 
@@ -75,7 +77,7 @@ pub(super) fn series_name(series: &Series) -> String {
 }
 
 impl Sheet {
-    fn take(&mut self, closed: &ClosedWindow, verdicts: &[(Arc<Detector>, Verdict)]) {
+    fn take(&mut self, closed: &ClosedWindow, weights: &Weights, verdicts: &[(Arc<Detector>, Verdict)]) {
         let (service, window) = (&closed.service, &closed.window);
         for series in &window.opened {
             let key = (service.clone(), series_name(series));
@@ -86,11 +88,15 @@ impl Sheet {
             }
             let heard = || Heard { series: Arc::clone(series), samples: Vec::new(), bounds: Vec::new() };
             self.series.entry(key.clone()).or_insert_with(heard);
-            self.ids.insert((service.clone(), series.id), Some(key));
+            let before = self.ids.insert((service.clone(), series.id), Some(key.clone()));
+            if before.is_some_and(|before| before.as_ref() != Some(&key)) {
+                self.calibrations.entry(service.clone()).or_default().forget(series.id);
+            }
         }
+        let judged = self.calibrations.entry(service.clone()).or_default().judge(weights, verdicts);
         let key_of = |id: u32| self.ids.get(&(service.clone(), id)).and_then(Option::as_ref);
         let mut scores: BTreeMap<u32, f64> = BTreeMap::new();
-        let said = verdicts.iter().flat_map(|(_, verdict)| {
+        let said = judged.iter().flat_map(|(_, verdict)| {
             // A finding about several series is told of the first, which is the most telling one.
             let findings = verdict.findings.iter().filter(|finding| finding.forecast.is_none());
             let findings = findings.filter_map(|finding| Some((*finding.ids.first()?, finding.score)));
@@ -122,6 +128,7 @@ impl Sheet {
         for id in &window.closed {
             if !window.opened.iter().any(|series| series.id == *id) {
                 self.ids.remove(&(service.clone(), *id));
+                self.calibrations.entry(service.clone()).or_default().forget(*id);
             }
         }
     }
@@ -136,7 +143,8 @@ pub(super) struct Tap<D> {
 impl<D: Detectors> Detectors for Tap<D> {
     fn observe(&mut self, closed: &ClosedWindow) -> Vec<(Arc<Detector>, Verdict)> {
         let verdicts = self.inner.observe(closed);
-        self.sheet.lock().unwrap_or_else(PoisonError::into_inner).take(closed, &verdicts);
+        let weights = self.inner.weights();
+        self.sheet.lock().unwrap_or_else(PoisonError::into_inner).take(closed, &weights, &verdicts);
         verdicts
     }
 

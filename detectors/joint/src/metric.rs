@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 /// Half hours of a day.
 const BINS: usize = 48;
 const BIN_SECONDS: f64 = 1_800.0;
-/// Residuals of so many of their means are ordinary.
-const DEAD_ZONE: f64 = 3.0;
+/// Residuals of so many of their means are ordinary: against its own recent values, at this time of the day, and twice by what the others do.
+/// Days differ more than their mean residual says.
+const DEAD_ZONES: [f64; 4] = [3.0, 4.0, 3.0, 3.0];
+/// How fast the mean of its own recent values follows: what is told is a jump.
+const FAST: f64 = 0.8;
 /// The share of the range seen that a residual has at least.
 const RANGE_FLOOR: f64 = 0.003;
 /// The floor for residuals that are given in deviations.
@@ -192,10 +195,10 @@ impl Metric {
         let floors = [look.floor, look.floor, UNIT_FLOOR, UNIT_FLOOR];
         let mut odd = 0.0;
         let mut largest = -1.0;
-        for (k, (residual, floor)) in residuals.iter().zip(floors).enumerate() {
+        for (k, ((residual, floor), dead_zone)) in residuals.iter().zip(floors).zip(DEAD_ZONES).enumerate() {
             let ordinary = self.scales[k] + floor;
             let times = residual.abs() / ordinary;
-            odd += sqrt((times - DEAD_ZONE).max(0.0));
+            odd += sqrt((times - dead_zone).max(0.0));
             if times > largest {
                 largest = times;
                 let (by, unit) = match k {
@@ -203,7 +206,7 @@ impl Metric {
                     1 => (By::Day, 1.0),
                     _ => (By::Others, look.unit),
                 };
-                (self.by, self.expected, self.reach) = (by, look.value - residual * unit, DEAD_ZONE * ordinary * unit);
+                (self.by, self.expected, self.reach) = (by, look.value - residual * unit, dead_zone * ordinary * unit);
             }
         }
         let odd = odd.min(1e6);
@@ -230,7 +233,7 @@ impl Metric {
         self.level += days_10 * innovation;
         self.innovation += days_10 * ((look.value - self.level).abs() - self.innovation);
         let first = 1.0 / (f64::from(self.seen) + 2.0);
-        self.fast += first.max(0.5) * (look.value - self.fast);
+        self.fast += first.max(FAST) * (look.value - self.fast);
         self.recent += first.max(0.2) * (look.value - self.recent);
         self.slow += 0.01 * (look.value - self.slow);
         self.sum += look.value;

@@ -13,6 +13,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 /// Detectors whose words are kept beside the strongest one's.
 const MAX_VOICES: usize = 8;
+/// What was odd for so long, in nanoseconds, needs no further window: a window of five minutes is thirty of ten seconds.
+const LONG_NANOS: u64 = 300_000_000_000;
 /// Facts that an anomaly carries at most.
 const MAX_EVIDENCE: usize = 24;
 
@@ -192,7 +194,9 @@ impl Track {
         let Some(first) = self.recent.iter().flatten().next().copied() else {
             return Step::Drop(None);
         };
-        if !at_once && odd < settings.open_count as usize {
+        let length = closed.window.end.since(closed.window.start);
+        let is_long = length.saturating_mul(odd as u64) >= LONG_NANOS;
+        if !(at_once || is_long || odd >= settings.open_count as usize) {
             return Step::Keep(None);
         }
         let Some(strongest) = self.voices.first() else {

@@ -21,7 +21,7 @@
 //! rate = (b' * T0 + events) / (T0 + days)      x = x0 + mean excess * ln(rate / b'), at least x0, at most 3 more
 //! ```
 //!
-//! Peaks count as at most three beyond `x0`, events that are closer together than the refractory period are one, and all of it forgets
+//! Peaks count as at most 1.5 beyond `x0`, events that are closer together than the refractory period are one, and all of it forgets
 //! within two weeks: an outage teaches little, a service that cries wolf every day is heard less.
 
 use crate::{time::UnixNanos, window::Window};
@@ -38,16 +38,17 @@ const PRIOR_DAYS: f64 = 3.0;
 const PRIOR_EVENTS: f64 = 1.0;
 /// Days over which what was seen is forgotten.
 const MEMORY_DAYS: f64 = 14.0;
-/// Peaks beyond the threshold count as at most so much.
-const MOST_EXCESS: f64 = 3.0;
+/// Peaks beyond the threshold count as at most so much: what is thirty times as rare as was asked for is hardly chance.
+const MOST_EXCESS: f64 = 1.5;
 /// How far the threshold may be raised.
 const MOST_RAISE: f64 = 3.0;
 /// Mean of what true surprises are beyond a threshold, `1 / ln 10`, and events that this is worth.
 const EXCESS: f64 = std::f64::consts::LOG10_E;
 const EXCESS_PRIOR: f64 = 5.0;
 const EXCESS_MEMORY: f64 = 30.0;
-/// Surprise that an anomaly needs at least, whatever the budget.
-const LEAST: f64 = 2.0;
+/// Surprise that an anomaly needs at least, whatever the budget: one window in 400. Few series that are looked at rarely would need less, but
+/// no tail is known better than that from so few windows.
+const LEAST: f64 = 2.6;
 /// For the refractory period after an anomaly, its series needs this much more.
 pub(crate) const REFRACTORY_SURPRISE: f64 = 2.0;
 /// Windows without a word from the service that count as watched, no more.

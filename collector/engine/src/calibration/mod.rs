@@ -6,7 +6,8 @@
 //! Several detectors are several chances to be wrong. They are joined by the weighted Bonferroni rule (Rosenthal and Rubin 1983; Genovese,
 //! Roeder and Wasserman 2006): the smallest of `p(d) / w(d)`, where the weights of those that have an opinion sum to 1. As surprises:
 //! the largest of `s(d) + log10 w(d)`. Two detectors of equal weight need 0.3 more each, and one that is right all alone is heard all the
-//! same, which it is not where scores are averaged. The default weights are equal; nothing was fitted.
+//! same, which it is not where scores are averaged. Weights are equal where the configuration says nothing; those of the default
+//! configuration were fitted on the tuning halves of public data, see `RESULTS.md`.
 //!
 //! How much surprise opens an anomaly follows from the budget of false alarms, see [`budget`].
 
@@ -36,7 +37,7 @@ struct Voice {
 
 /// What was learned about the scores of one service. At most 64 bytes a series and detector.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub(crate) struct Calibration {
+pub struct Calibration {
     voices: BTreeMap<Arc<str>, Voice>,
 }
 
@@ -50,11 +51,7 @@ impl Calibration {
     /// The verdicts on one window with all surprises calibrated and joined, from what was learned before; then learns from them.
     ///
     /// A finding is calibrated as a score of its first series. Findings with a certainty of their own stay as they are.
-    pub(crate) fn judge(
-        &mut self,
-        weights: &Weights,
-        verdicts: &[(Arc<Detector>, Verdict)],
-    ) -> Vec<(Arc<Detector>, Verdict)> {
+    pub fn judge(&mut self, weights: &Weights, verdicts: &[(Arc<Detector>, Verdict)]) -> Vec<(Arc<Detector>, Verdict)> {
         let sums = sums(weights, verdicts);
         verdicts
             .iter()
@@ -112,7 +109,7 @@ impl Calibration {
     }
 
     /// Forgets a series that went away, or whose number was given to another one.
-    pub(crate) fn forget(&mut self, id: u32) {
+    pub fn forget(&mut self, id: u32) {
         for voice in self.voices.values_mut() {
             voice.tails.remove(&id);
         }

@@ -84,7 +84,7 @@ impl Played {
     fn new(number: u64, group: &Group, detectors: &[&str], settings: AnomalySettings) -> Result<Self> {
         let simulated = Simulated::new(number, group.character, group.step, group.first_day);
         let models = Models::open(detectors, &simulated.key.to_string(), number, group.step * 1_000_000_000)?;
-        Ok(Self { simulated, models, anomalies: Anomalies::new(settings) })
+        Ok(Self { simulated, models, anomalies: Anomalies::new(settings).with_weights(native::weights()) })
     }
 
     /// Plays some windows and says which anomalies they opened.

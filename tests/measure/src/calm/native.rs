@@ -4,6 +4,7 @@ use anyhow::Result;
 use foreshock_detector as sdk;
 use foreshock_engine::UnixNanos;
 use foreshock_engine::{
+    calibration::Weights,
     event::Anomaly,
     verdict::{Detector, Finding, Forecast, Severity, Verdict},
     window::{ClosedWindow, Series, SeriesKind},
@@ -35,8 +36,24 @@ pub(super) struct Models {
     kinds: BTreeMap<u32, sdk::Kind>,
 }
 
-/// The detectors of the default configuration.
+/// Those detectors of the default configuration that speak within an hour; the others can be named.
 pub const DEFAULT: [&str; 3] = ["isolation-forest", "baseline", "log-patterns"];
+/// How much they count in the default configuration, where it is not 1.
+const WEIGHTS: [(&str, f64); 2] = [("isolation-forest", 0.1), ("baseline", 0.3)];
+
+/// The weights of the default configuration.
+pub(super) fn weights() -> Weights {
+    WEIGHTS.into_iter().map(|(name, weight)| (name.into(), weight)).collect()
+}
+
+/// What the default configuration sets.
+fn config(name: &str) -> &'static str {
+    match name {
+        "isolation-forest" | "baseline" => r#"{"threshold":7}"#,
+        "novelty" => r#"{"threshold":0.36}"#,
+        _ => "{}",
+    }
+}
 
 impl Models {
     pub(super) fn open(names: &[&str], service: &str, seed: u64, step_ns: u64) -> Result<Self> {
@@ -93,7 +110,7 @@ fn one<D: sdk::Detector + 'static>(service: &str, seed: u64, step_ns: u64) -> Re
     let setup = sdk::Setup {
         service: service.to_owned(),
         resource_attributes: Vec::new(),
-        config: "{}".to_owned(),
+        config: config(about.name).to_owned(),
         seed,
         step_ns,
     };
