@@ -15,6 +15,7 @@ mod history;
 mod join;
 mod lifecycle;
 mod logs;
+mod neighbours;
 mod services;
 mod sign;
 pub mod trace;

@@ -208,9 +208,29 @@ impl Engine {
     }
 }
 
+/// A thread of detection.
 fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
-    Builder::new().name(name).spawn(work).context("a thread can't be started")
+    let run = move || {
+        yield_to_forwarding();
+        work();
+    };
+    Builder::new().name(name).spawn(run).context("a thread can't be started")
 }
+
+/// Lets the calling thread have a processor where forwarding does not want it: a ninth of one that both want.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "the standard library knows no priorities")]
+fn yield_to_forwarding() {
+    const NICE: libc::c_int = 10;
+    // SAFETY: three numbers and no memory. On Linux a niceness belongs to a thread, and 0 is the calling one (setpriority(2), notes).
+    if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } != 0 {
+        let error = std::io::Error::last_os_error();
+        tracing::debug!(%error, "detection has the same priority as forwarding");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn yield_to_forwarding() {}
 
 /// How many services each shard gives snapshots of at a tick, so that each has its turn in [`SNAPSHOT_TICKS`]; one more than
 /// there need be, for shards do not have exactly as many services as each other.

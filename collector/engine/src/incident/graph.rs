@@ -91,6 +91,18 @@ impl Graph {
         None
     }
 
+    /// All that are at most two calls away from `nodes`, in whatever direction: every service that [`Self::link`] can connect with one of
+    /// them, and some more. Without `nodes` themselves.
+    pub(super) fn around(&self, nodes: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+        let beside = |nodes: &BTreeSet<NodeId>| -> BTreeSet<NodeId> {
+            let steps = |node| [self.callees.get(node), self.callers.get(node)].into_iter().flatten().flatten();
+            nodes.iter().flat_map(steps).copied().collect()
+        };
+        let first = beside(nodes);
+        let second = beside(&first);
+        first.union(&second).copied().filter(|node| !nodes.contains(node)).collect()
+    }
+
     /// All that call `nodes`, directly or not, without `nodes` themselves.
     pub(super) fn upstream(&self, nodes: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
         reach(&self.callers, nodes)
@@ -138,4 +150,47 @@ pub(super) fn edges(history: &History) -> Vec<Edge> {
         .collect();
     edges.sort_by(|a, b| (&a.caller, &a.callee).cmp(&(&b.caller, &b.callee)));
     edges
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::history::SLOT_NANOS;
+
+    /// Groups that could become one must be looked at: whatever is connected is around, in whichever order it is asked.
+    #[test]
+    fn all_that_is_connected_is_around() {
+        let service = |number: usize| ServiceKey::new("", &format!("service-{number}"));
+        let mut state = 7_u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        let mut connected = 0;
+        for _ in 0..200 {
+            let mut history = History::new();
+            let now = UnixNanos(1_000 * SLOT_NANOS);
+            history.advance(now);
+            let nodes: Vec<NodeId> = (0..12)
+                .map(|number| match random(3) {
+                    0 => history.node(&service(number)).expect("there is room"),
+                    _ => history.observed_node(&service(number)).expect("there is room"),
+                })
+                .collect();
+            for _ in 0..random(16) {
+                history.edge(nodes[random(12)], nodes[random(12)], now);
+            }
+            let graph = Graph::new(&history);
+            for old in 0..12 {
+                let around = graph.around(&BTreeSet::from([nodes[old]]));
+                for new in (0..12).filter(|new| *new != old) {
+                    if graph.link(&history, &service(old), &service(new), 2).is_some() {
+                        connected += 1;
+                        assert!(around.contains(&nodes[new]), "{old} and {new}");
+                    }
+                }
+            }
+        }
+        assert!(connected > 1_000, "{connected}");
+    }
 }

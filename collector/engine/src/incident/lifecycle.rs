@@ -1,11 +1,12 @@
 //! What becomes of anomalies and groups from tick to tick: placing, opening, merging, telling, resolving, reopening.
 
 use super::{
-    Correlator, Held, Telling,
+    Correlator, Held, Memory, Telling,
     case::{Case, Findings, Told, case_label, signature},
     corroboration::corroboration,
     explain::View,
     graph::Graph,
+    neighbours::Neighbours,
     sign::{Worth, telling_severity, worth},
 };
 use crate::{
@@ -263,42 +264,55 @@ impl Correlator {
 
     /// Lets connected groups become one. Candidates go silently; an open one says so.
     fn merge(&mut self, graph: &Graph, changes: &mut Vec<Event>) {
-        let numbers: Vec<u64> = self.memory.cases.keys().copied().collect();
-        for (index, &first) in numbers.iter().enumerate() {
-            for &second in &numbers[index + 1..] {
-                let (Some(a), Some(b)) = (self.memory.cases.get(&first), self.memory.cases.get(&second)) else {
-                    continue;
-                };
-                if !(a.regroup || b.regroup) || !(a.tells && b.tells) {
-                    continue;
-                }
-                // The one that opened first stays; candidates come after all that are open.
-                let order = |case: &Case, number: u64| (case.first_opened.is_none(), case.first_opened, number);
-                let (stays, goes) = if order(a, first) <= order(b, second) { (first, second) } else { (second, first) };
-                let (Some(into), Some(from)) = (self.memory.cases.get(&stays), self.memory.cases.get(&goes)) else {
-                    continue;
-                };
-                let apart = match (into.first_opened, from.first_opened) {
-                    (Some(into), Some(from)) => from.since(into),
-                    (Some(into), None) => from.clock.since(into),
-                    _ => 0,
-                };
-                if apart > self.settings.merge_nanos || !into.is_near(&self.settings, from.start) {
-                    continue;
-                }
-                let explained = || {
-                    let harm = |anomaly: &&Anomaly| telling_severity(anomaly) >= Severity::Warning;
-                    let mut members = from.members.values().map(|anomaly| &**anomaly).filter(harm);
-                    members.all(|anomaly| self.explains(graph, into, anomaly))
-                };
-                if self.is_late(into, from.start) && !explained() {
-                    continue;
-                }
-                let link = from.services.iter().filter_map(|service| self.link(graph, into, service)).min();
-                let Some((_, reason)) = link else { continue };
-                self.take_in(graph, stays, goes, &reason, changes);
+        // Only what changed can be connected anew, and only with what is near it.
+        let mut neighbours = Neighbours::of(self.memory.cases.iter().filter(|(_, case)| case.tells));
+        let around = |memory: &Memory, neighbours: &Neighbours, number: u64, case: &Case| {
+            neighbours.pairs(number, case, graph, &memory.history)
+        };
+        let mut pairs = BTreeSet::new();
+        for (number, case) in self.memory.cases.iter().filter(|(_, case)| case.tells && case.regroup) {
+            pairs.extend(around(&self.memory, &neighbours, *number, case));
+        }
+        while let Some((first, second)) = pairs.pop_first() {
+            let Some((stays, goes, reason)) = self.connected(graph, first, second) else { continue };
+            self.take_in(graph, stays, goes, &reason, changes);
+            // It has more services now, and so more that is near.
+            if let Some(case) = self.memory.cases.get(&stays) {
+                neighbours.add(stays, case);
+                let further = around(&self.memory, &neighbours, stays, case);
+                pairs.extend(further.into_iter().filter(|pair| *pair > (first, second)));
             }
         }
+    }
+
+    /// Which of two groups takes in the other, if they belong together, and why.
+    fn connected(&self, graph: &Graph, first: u64, second: u64) -> Option<(u64, u64, String)> {
+        let (a, b) = (self.memory.cases.get(&first)?, self.memory.cases.get(&second)?);
+        if !(a.regroup || b.regroup) || !(a.tells && b.tells) {
+            return None;
+        }
+        // The one that opened first stays; candidates come after all that are open.
+        let order = |case: &Case, number: u64| (case.first_opened.is_none(), case.first_opened, number);
+        let a_stays = order(a, first) <= order(b, second);
+        let (stays, goes, into, from) = if a_stays { (first, second, a, b) } else { (second, first, b, a) };
+        let apart = match (into.first_opened, from.first_opened) {
+            (Some(into), Some(from)) => from.since(into),
+            (Some(into), None) => from.clock.since(into),
+            _ => 0,
+        };
+        if apart > self.settings.merge_nanos || !into.is_near(&self.settings, from.start) {
+            return None;
+        }
+        let explained = || {
+            let harm = |anomaly: &&Anomaly| telling_severity(anomaly) >= Severity::Warning;
+            let mut members = from.members.values().map(|anomaly| &**anomaly).filter(harm);
+            members.all(|anomaly| self.explains(graph, into, anomaly))
+        };
+        if self.is_late(into, from.start) && !explained() {
+            return None;
+        }
+        let (_, reason) = from.services.iter().filter_map(|service| self.link(graph, into, service)).min()?;
+        Some((stays, goes, reason))
     }
 
     fn take_in(&mut self, graph: &Graph, stays: u64, goes: u64, reason: &str, changes: &mut Vec<Event>) {
