@@ -198,8 +198,8 @@ fn sample(console: SocketAddr) -> Option<Sample> {
 }
 
 /// What lies in a state folder, read from a copy so that the next start meets the files as the crash left them: how many windows were
-/// judged for all services together.
-fn kept(state: &Path, scratch: &Path) -> u64 {
+/// judged for all services together, and of how many services something is kept.
+fn kept(state: &Path, scratch: &Path) -> (u64, u64) {
     let _ = std::fs::remove_dir_all(scratch);
     std::fs::create_dir_all(scratch).expect("a folder");
     for suffix in ["", "-wal", "-shm"] {
@@ -210,18 +210,24 @@ fn kept(state: &Path, scratch: &Path) -> u64 {
     assert_eq!(opened.aside, None, "the state is damaged");
     let states = opened.store.states().expect("readable");
     let of = |kind: &'static str| states.iter().filter(move |state| state.kind == kind);
-    let windows = of(DETECTORS).map(|state| {
-        let service: ServiceState = saved::decode(1, &state.bytes).expect("whole");
-        let whole = |other: &&State| other.service == state.service && other.updated == state.updated;
-        assert!(of(SERVICE).any(|other| whole(&other)), "the two halves of {} are of different times", state.service);
-        assert_eq!(service.models.len(), 1, "{}", state.service);
-        let bytes = &service.models[0].bytes;
-        let count = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
-        assert_eq!(bytes.len(), 65_536, "{}", state.service);
-        assert!(bytes.chunks(8).all(|chunk| count(chunk) == count(&bytes[..8])), "{} is torn", state.service);
-        count(&bytes[..8])
-    });
-    windows.sum()
+    let windows: Vec<u64> = of(DETECTORS)
+        .map(|state| {
+            let service: ServiceState = saved::decode(1, &state.bytes).expect("whole");
+            let whole = |other: &&State| other.service == state.service && other.updated == state.updated;
+            assert!(
+                of(SERVICE).any(|other| whole(&other)),
+                "the two halves of {} are of different times",
+                state.service
+            );
+            assert_eq!(service.models.len(), 1, "{}", state.service);
+            let bytes = &service.models[0].bytes;
+            let count = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
+            assert_eq!(bytes.len(), 65_536, "{}", state.service);
+            assert!(bytes.chunks(8).all(|chunk| count(chunk) == count(&bytes[..8])), "{} is torn", state.service);
+            count(&bytes[..8])
+        })
+        .collect();
+    (windows.iter().sum(), windows.len() as u64)
 }
 
 /// Random numbers (SplitMix64).
@@ -302,7 +308,7 @@ service: {{pipelines: {{metrics: {{receivers: [otlp], detectors: [counter], expo
 
     // Long ago, for each request is ten seconds later than the one before.
     let mut time = (clock - 100 * 86_400_000_000_000) / STEP_NS * STEP_NS;
-    let (mut before, mut most_promised) = (0, 0);
+    let (mut before, mut services, mut most_promised) = (0, 0, 0);
     for kill in 0..kills {
         let moment = ["the start", "the load", "the load", "the stop"][random.below(4) as usize];
         let when = format!("kill {kill}, in {moment}, seed {seed}");
@@ -312,13 +318,15 @@ service: {{pipelines: {{metrics: {{receivers: [otlp], detectors: [counter], expo
             thread::sleep(random.millis(200));
         } else {
             let (http, console) = hop.ready();
-            if before > 0 {
-                let began = Instant::now();
-                let services = format!("foreshock_services {SERVICES}");
-                while !ask(console, "GET /metrics", "").is_some_and(|text| text.contains(&services)) {
-                    assert!(began.elapsed() < PATIENCE, "{when}: the services are forgotten; it said:\n{}", hop.said());
-                    thread::sleep(Duration::from_millis(5));
-                }
+            // Killed early, a hop has not come to all of its services.
+            let began = Instant::now();
+            while ask(console, "GET /metrics", "").is_none_or(|text| metric(&text, "foreshock_services ") < services) {
+                assert!(
+                    began.elapsed() < PATIENCE,
+                    "{when}: {services} services are forgotten; it said:\n{}",
+                    hop.said()
+                );
+                thread::sleep(Duration::from_millis(5));
             }
             let pause = random.millis(1200);
             thread::scope(|scope| {
@@ -338,12 +346,14 @@ service: {{pipelines: {{metrics: {{receivers: [otlp], detectors: [counter], expo
         for complaint in ["cold", "aside", "damaged", "can't", "could not", "WARN", "ERROR", "panicked"] {
             assert!(!said.contains(complaint), "{when}: it said:\n{said}");
         }
-        let (promised, found) = (promised(spawned, &samples), kept(&state, &scratch));
+        let promised = promised(spawned, &samples);
+        let (found, found_services) = kept(&state, &scratch);
+        assert!(found_services >= services, "{when}: {found_services} services are kept, {services} were before");
         assert!(
             found >= before + promised,
             "{when}: {found} windows are kept, {before} were before, {promised} more should be"
         );
-        (before, most_promised) = (found, most_promised.max(promised));
+        (before, services, most_promised) = (found, found_services, most_promised.max(promised));
     }
     // Else the test would hold a hop to nothing.
     assert!(
