@@ -1,9 +1,9 @@
 //! The report as one page that needs nothing else: tables, and a chart for each series, the worst first.
 
 use super::{
-    report::{Measures, Place, Report, Run},
+    report::{Place, Report, Run},
     session::Scored,
-    text,
+    tables::{Table, tables},
 };
 use foreshock_engine::UnixNanos;
 use foreshock_scoring::events;
@@ -45,7 +45,14 @@ pub(super) fn page(report: &Report, run: &Run) -> String {
         report.rows,
         report.service_days
     );
-    tables(&mut out, report);
+    for each in tables(report) {
+        table(&mut out, &each);
+    }
+    for (part, faults) in std::iter::once(&report.first).chain(&report.against).map(|part| (part, &part.faults)) {
+        for fault in faults {
+            let _ = writeln!(out, "<p>{}: fault: {}</p>", escape(&part.config), escape(fault));
+        }
+    }
     let title = if report.has_labels { "Worst false alarms" } else { "Strongest alarms" };
     places(&mut out, "Worst misses", &report.first.misses);
     places(&mut out, title, &report.first.false_alarms);
@@ -90,55 +97,15 @@ pub(super) fn page(report: &Report, run: &Run) -> String {
     out
 }
 
-fn tables(out: &mut String, report: &Report) {
-    let mut all: Vec<&Measures> = vec![&report.first.measures];
-    all.extend(report.against.as_ref().map(|part| &part.measures));
-    all.extend(&report.naive);
-    out.push_str("<table><tr><th></th><th>found</th><th>recall</th><th>precision</th><th>false a series-day</th><th>false a service-day</th><th>delay p50</th><th>p90</th><th>VUS-PR</th></tr>");
-    for (index, measures) in all.iter().enumerate() {
-        let (one, each) = (&measures.services, &measures.series);
-        let name = escape(&text::name(report, index, measures));
-        let cells = [
-            format!("{}/{}", one.found, one.events),
-            text::share(one.recall),
-            text::share(one.precision),
-            text::share(each.false_per_day),
-            text::share(one.false_per_day),
-            text::span(one.delay_median_seconds),
-            text::span(one.delay_p90_seconds),
-            text::share(measures.vus_pr),
-        ];
-        let _ = writeln!(out, "<tr><td>{name}</td><td>{}</td></tr>", cells.join("</td><td>"));
-    }
+fn table(out: &mut String, table: &Table) {
+    let cells = |out: &mut String, mark: &str, row: &[String]| {
+        let cells = row.iter().map(|cell| format!("<{mark}>{}</{mark}>", escape(cell))).collect::<String>();
+        let _ = writeln!(out, "<tr>{cells}</tr>");
+    };
+    let _ = writeln!(out, "<h2>{}</h2><table>", escape(table.title));
+    cells(out, "th", &table.head);
+    table.rows.iter().for_each(|row| cells(out, "td", row));
     out.push_str("</table>\n");
-    let tracks = [
-        ("NAB, alarms as raised (nothing fitted)", 0),
-        ("NAB by its own rules: threshold fitted to the labels scored here", 1),
-    ];
-    for (title, which) in tracks {
-        let nab = |measures: &Measures| match which {
-            0 => measures.nab_fixed_threshold,
-            _ => measures.nab_threshold_fitted_to_this_data,
-        };
-        if all.iter().all(|measures| nab(measures).is_none()) {
-            continue;
-        }
-        let _ = writeln!(
-            out,
-            "<table><tr><th>{title}</th><th>standard</th><th>low FP</th><th>low FN</th><th>threshold</th></tr>"
-        );
-        for (index, measures) in all.iter().enumerate() {
-            let Some(nab) = nab(measures) else { continue };
-            let name = escape(&text::name(report, index, measures));
-            let (s, p, n) = (nab.standard, nab.reward_low_fp, nab.reward_low_fn);
-            let _ = writeln!(
-                out,
-                "<tr><td>{name}</td><td>{:.2}</td><td>{:.2}</td><td>{:.2}</td><td>{:.4}</td></tr>",
-                s.score, p.score, n.score, s.threshold
-            );
-        }
-        out.push_str("</table>\n");
-    }
 }
 
 fn places(out: &mut String, title: &str, places: &[Place]) {

@@ -9,6 +9,7 @@ mod labels;
 mod report;
 mod scores;
 mod session;
+mod tables;
 mod tap;
 mod text;
 

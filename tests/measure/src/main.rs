@@ -1,6 +1,7 @@
 //! Measures detectors natively on public labelled data: `measure nab DETECTOR FOLDER [CONFIG]` or
 //! `measure servers DETECTOR FOLDER STEP [CONFIG]`; and on calm weeks, how many anomalies they open: `measure calm BUDGETS [DETECTORS]
-//! [LINES]`, where lists are separated by commas, budgets are false alarms a service-day, and so many anomalies are shown.
+//! [LINES]`, where lists are separated by commas, budgets are false alarms a service-day, and so many anomalies are shown; and `measure
+//! faults [DETECTORS]`, how soon faults are told that come after such weeks.
 //!
 //! This is the short way for whoever tunes a detector: one model, one thread, no sandbox, no collector. What the product
 //! does with the same data is `foreshock backtest`. `CONFIG` is the detector's configuration as JSON; `$P` in it stands for
@@ -96,8 +97,12 @@ fn main() -> Result<()> {
             let show = more.get(1).map_or(Ok(0), |number| number.parse()).context("LINES is a number")?;
             return calm::measure(&detectors, &budgets, show, &mut stdout());
         }
+        ["faults", ref more @ ..] => {
+            let detectors = more.first().map_or(calm::DEFAULT.to_vec(), |names| names.split(',').collect());
+            return calm::measure_faults(&detectors, &mut stdout());
+        }
         _ => bail!(
-            "usage: measure calm BUDGETS [DETECTORS] [LINES], or measure nab|servers DETECTOR FOLDER [STEP] [CONFIG]"
+            "usage: measure calm BUDGETS [DETECTORS] [LINES], measure faults [DETECTORS], or measure nab|servers DETECTOR FOLDER [STEP] [CONFIG]"
         ),
     }?;
     stdout().write_all(report.as_bytes())?;

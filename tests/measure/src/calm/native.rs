@@ -36,23 +36,27 @@ pub(super) struct Models {
     kinds: BTreeMap<u32, sdk::Kind>,
 }
 
-/// Those detectors of the default configuration that speak within an hour; the others can be named.
-pub const DEFAULT: [&str; 3] = ["isolation-forest", "baseline", "log-patterns"];
-/// How much they count in the default configuration, where it is not 1.
-const WEIGHTS: [(&str, f64); 2] = [("isolation-forest", 0.1), ("baseline", 0.3)];
+/// The detectors of the default configuration with their weights and what it sets of their own configuration, as JSON.
+pub const SHIPPED: [(&str, f64, &str); 6] = [
+    ("isolation-forest", 0.1, r#"{"threshold":7}"#),
+    ("baseline", 0.3, r#"{"threshold":7}"#),
+    ("forecast", 1.0, "{}"),
+    ("novelty", 1.0, r#"{"threshold":0.36}"#),
+    ("joint", 1.0, "{}"),
+    ("log-patterns", 1.0, "{}"),
+];
+
+/// Their names.
+pub const DEFAULT: [&str; 6] = [SHIPPED[0].0, SHIPPED[1].0, SHIPPED[2].0, SHIPPED[3].0, SHIPPED[4].0, SHIPPED[5].0];
 
 /// The weights of the default configuration.
 pub(super) fn weights() -> Weights {
-    WEIGHTS.into_iter().map(|(name, weight)| (name.into(), weight)).collect()
+    SHIPPED.into_iter().map(|(name, weight, _)| (name.into(), weight)).collect()
 }
 
 /// What the default configuration sets.
 fn config(name: &str) -> &'static str {
-    match name {
-        "isolation-forest" | "baseline" => r#"{"threshold":7}"#,
-        "novelty" => r#"{"threshold":0.36}"#,
-        _ => "{}",
-    }
+    SHIPPED.iter().find(|shipped| shipped.0 == name).map_or("{}", |shipped| shipped.2)
 }
 
 impl Models {
