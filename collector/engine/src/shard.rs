@@ -11,6 +11,7 @@ use crate::{
     verdict::{DetectorHealth, Detectors},
     window::{ClosedWindow, ServiceKey},
 };
+use serde_bytes::ByteBuf;
 use std::{collections::VecDeque, sync::Arc};
 
 /// Version of the layout of saved states: the parts have versions of their own.
@@ -172,7 +173,7 @@ impl<D: Detectors> Shard<D> {
     #[must_use]
     pub fn snapshot(&self, service: &ServiceKey) -> Option<Vec<u8>> {
         let ingest = self.ingest.snapshot(service)?;
-        Some(saved::encode(SCHEMA, &(ingest, self.anomalies.snapshot(service))))
+        Some(saved::encode(SCHEMA, &(ByteBuf::from(ingest), self.anomalies.snapshot(service).map(ByteBuf::from))))
     }
 
     /// Goes on from a saved state. To be called before anything of the service is entered.
@@ -181,7 +182,7 @@ impl<D: Detectors> Shard<D> {
     /// Where a part is of no use. The service then starts cold: a part that could be used is not kept, because anomalies
     /// know series by the ids that the windows gave them.
     pub fn restore(&mut self, service: &ServiceKey, bytes: &[u8]) -> Result<(), ShardRestoreError> {
-        let (ingest, anomalies): (Vec<u8>, Option<Vec<u8>>) =
+        let (ingest, anomalies): (ByteBuf, Option<ByteBuf>) =
             saved::decode(SCHEMA, bytes).map_err(ShardRestoreError::Whole)?;
         self.ingest.restore(service, &ingest).map_err(ShardRestoreError::Ingest)?;
         if let Some(bytes) = anomalies

@@ -28,5 +28,6 @@ pub struct SavedModel {
     /// `state.schema`.
     pub schema: u32,
     /// `state.bytes`.
+    #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
 }

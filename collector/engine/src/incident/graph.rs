@@ -130,12 +130,12 @@ fn reach(steps: &BTreeMap<NodeId, BTreeSet<NodeId>>, nodes: &BTreeSet<NodeId>) -
 
 /// The edges of the last hour, by caller and callee.
 pub(super) fn edges(history: &History) -> Vec<Edge> {
-    let sum = history.sum(UnixNanos(0), UnixNanos(u64::MAX));
+    let sum = history.calls();
     let mut edges: Vec<Edge> = history
         .edges
         .iter()
         .filter_map(|((caller, callee), last_seen)| {
-            let cell = sum.calls.get(&(*caller, *callee));
+            let cell = sum.get(&(*caller, *callee));
             let calls = cell.map_or(0, |cell| cell.count);
             Some(Edge {
                 caller: history.service(*caller)?.clone(),

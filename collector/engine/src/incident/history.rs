@@ -47,6 +47,15 @@ pub(super) struct CallCell {
     pub(super) gap: Histogram,
 }
 
+impl CallCell {
+    /// Adds all of `other` but its gaps.
+    fn count(&mut self, other: &Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.seconds += other.seconds;
+    }
+}
+
 /// Everything seen in one slot.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(super) struct Slot {
@@ -72,9 +81,7 @@ impl Slot {
         }
         for (key, cell) in &other.calls {
             let sum = self.calls.entry(*key).or_default();
-            sum.count = sum.count.saturating_add(cell.count);
-            sum.errors = sum.errors.saturating_add(cell.errors);
-            sum.seconds += cell.seconds;
+            sum.count(cell);
             sum.gap.merge(&cell.gap);
         }
         for (key, count) in &other.features {
@@ -285,6 +292,15 @@ impl History {
         sum
     }
 
+    /// Calls of all slots, without their gaps: the graph is shown with every window, and histograms are most of what a slot holds.
+    pub(super) fn calls(&self) -> BTreeMap<(NodeId, NodeId), CallCell> {
+        let mut sum: BTreeMap<_, CallCell> = BTreeMap::new();
+        for (key, cell) in self.slots.iter().flat_map(|(_, slot)| &slot.calls) {
+            sum.entry(*key).or_default().count(cell);
+        }
+        sum
+    }
+
     /// Notes a call between two nodes for the graph.
     pub(super) fn edge(&mut self, caller: NodeId, callee: NodeId, time: UnixNanos) {
         if !self.keeps(time) || self.edges.len() >= MAX_CELLS && !self.edges.contains_key(&(caller, callee)) {
@@ -343,6 +359,21 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The graph's calls are those of the whole sum, for each pair of nodes over all slots.
+    #[test]
+    fn calls_are_those_of_the_whole_sum() {
+        let start = UnixNanos(1_767_571_200_000_000_000);
+        let mut history = History::new();
+        history.advance(start);
+        for number in 0..40 {
+            let slot = history.slot(start.minus(number % 7 * SLOT_NANOS)).expect("within the hour");
+            let cell = slot.calls.entry((number as u32 % 3, number as u32 % 5)).or_default();
+            cell.count(&CallCell { count: number as u32, errors: 1, seconds: 0.5, ..CallCell::default() });
+        }
+        let whole = history.sum(UnixNanos(0), UnixNanos(u64::MAX)).calls;
+        assert_eq!((history.calls(), whole.len()), (whole, 15));
+    }
 
     /// Names that went out of use make room when there is none left; that is looked for once in a slot and not for each name, which
     /// would let a fleet of services larger than there is room for take all the processor.
