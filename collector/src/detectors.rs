@@ -33,10 +33,19 @@ pub(crate) const MOST_MODELS: usize = 30_000;
 pub struct Components {
     /// Whether compiled code is with the state instead.
     has_state: bool,
-    /// Models and memory of one, in bytes, that the configuration will come to, and the folder of its state.
-    expected: OnceLock<(usize, usize, Option<PathBuf>)>,
+    expected: OnceLock<Expected>,
     sandbox: OnceLock<Option<Arc<Sandbox>>>,
     answers: Mutex<BTreeMap<Module, Result<ModuleAbout, String>>>,
+}
+
+/// What the configuration will come to.
+#[derive(Debug)]
+struct Expected {
+    models: usize,
+    /// Of one model.
+    memory_bytes: usize,
+    /// The folder of the state.
+    storage: Option<PathBuf>,
 }
 
 impl Components {
@@ -53,7 +62,7 @@ impl Components {
     }
 
     fn storage(&self) -> Option<&Path> {
-        self.expected.get()?.2.as_deref()
+        self.expected.get()?.storage.as_deref()
     }
 }
 
@@ -95,7 +104,7 @@ fn sandbox_settings(models: usize, memory_bytes: usize, code_folder: Option<Path
 impl Modules for Components {
     fn expect(&self, models: usize, memory_bytes: usize, storage: Option<&Path>) {
         // Whoever asks first decides; the worst that a second configuration can come to is to compile again.
-        let _ = self.expected.set((models, memory_bytes, storage.map(Path::to_owned)));
+        let _ = self.expected.set(Expected { models, memory_bytes, storage: storage.map(Path::to_owned) });
     }
 
     fn about(&self, module: &Module) -> Result<ModuleAbout, String> {
@@ -104,7 +113,7 @@ impl Modules for Components {
             return answer.clone();
         }
         let sandbox = self.sandbox.get_or_init(|| {
-            let (models, memory_bytes) = self.expected.get().map_or((16, 16 << 20), |it| (it.0, it.1));
+            let (models, memory_bytes) = self.expected.get().map_or((16, 16 << 20), |it| (it.models, it.memory_bytes));
             let code_folder = match self.has_state {
                 // A configuration that is only looked at makes no folder; what is compiled here, `load` keeps.
                 true => self.storage().map(code_folder).filter(|folder| folder.is_dir()),
@@ -153,13 +162,17 @@ pub(crate) fn code_folder(storage: &Path) -> PathBuf {
     storage.join("code")
 }
 
-/// Where commands that keep no state keep compiled components: `foreshock/code` in the user's cache folder (`$XDG_CACHE_HOME`, or else
-/// `.cache` in `$HOME`). `None` where there is neither.
-pub(crate) fn cache_folder() -> Option<PathBuf> {
+/// `foreshock` in the user's cache folder (`$XDG_CACHE_HOME`, or else `.cache` in `$HOME`). `None` where there is neither.
+pub(crate) fn user_cache() -> Option<PathBuf> {
     // The XDG Base Directory Specification says to ignore a path that is not absolute.
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
-    Some(cache.join("foreshock/code"))
+    Some(cache.join("foreshock"))
+}
+
+/// Where commands that keep no state keep compiled components.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    Some(user_cache()?.join("code"))
 }
 
 /// Layout and bytes of what [`SavedDetectors::snapshot`] gives.

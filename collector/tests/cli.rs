@@ -114,8 +114,10 @@ fn commands_without_state_leave_nothing_behind() {
         let left: Vec<_> = std::fs::read_dir(&here).expect("a folder").collect();
         assert!(left.is_empty(), "{arguments:?} left {left:?}");
     }
-    let code = std::fs::metadata(cache.join("foreshock/code")).expect("the cache is used");
-    assert_eq!(code.permissions().mode() & 0o777, 0o700);
+    for code in ["foreshock/code", "foreshock/detector-code"] {
+        let code = std::fs::metadata(cache.join(code)).expect("the cache is used");
+        assert_eq!(code.permissions().mode() & 0o777, 0o700);
+    }
 }
 
 /// A schema is a foreign text too: one that refers to itself, to a file or to a server, or whose patterns explode, is refused or of no

@@ -1,8 +1,8 @@
 //! A hop that is killed at random moments goes on from a whole and recent state each time.
 //!
-//! The hop runs in a process of its own: this program again, with a clock that goes 60 times as fast, so that state is kept 60 times a
-//! second. `FORESHOCK_KILLS` says how often it is killed, and `FORESHOCK_SEED` repeats the moments of an earlier run as nearly as a
-//! machine can.
+//! The hop runs in a process of its own: this program again, which is told by its environment to be the hop, with a clock that goes 60
+//! times as fast, so that state is kept 60 times a second. `FORESHOCK_KILLS` says how often it is killed, and `FORESHOCK_SEED` repeats
+//! the moments of an earlier run as nearly as a machine can.
 
 use foreshock::{
     config::{self, Surroundings},
@@ -15,6 +15,7 @@ use foreshock::{
     telemetry::Telemetry,
 };
 use foreshock_engine::{UnixNanos, saved};
+use foreshock_guests::random::Random;
 use foreshock_sandbox::ServiceState;
 use foreshock_store::{State, Store};
 use std::{
@@ -28,8 +29,10 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Where the child finds its configuration; nobody else sets it.
-const CONFIG: &str = "FORESHOCK_CRASH_CONFIG";
+/// The one test of this program.
+const TEST: &str = "killed_at_any_moment_it_goes_on_from_a_whole_and_recent_state";
+/// Makes the test be the hop that is killed, with the configuration in this file; nobody else sets it.
+const HOP_CONFIG: &str = "FORESHOCK_CRASH_CONFIG";
 /// How much faster than the system's the child's clock goes.
 const SPEED: u32 = 60;
 const SERVICES: u64 = 3;
@@ -57,14 +60,11 @@ impl Clock for FastClock {
     }
 }
 
-/// Not a test but the hop that the test below kills, which starts this program again.
-#[test]
-#[ignore = "it runs until it is killed"]
-fn hop_in_a_process_of_its_own() {
-    let Some(path) = std::env::var_os(CONFIG) else { return };
+/// The hop: runs until it is killed or asked to stop.
+fn run_hop(config: &Path) {
     let components = Components::default();
     let surroundings = Surroundings { env: &|_| None, modules: &components, processors: 1 };
-    let config = config::load(Path::new(&path), &surroundings).expect("usable").config;
+    let config = config::load(config, &surroundings).expect("usable").config;
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).expect("signals");
@@ -101,6 +101,7 @@ fn counter() -> Vec<u8> {
 struct Hop {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    reader: Option<thread::JoinHandle<()>>,
     ready: mpsc::Receiver<(SocketAddr, SocketAddr)>,
     spawned: Instant,
 }
@@ -109,26 +110,38 @@ impl Hop {
     fn spawn(config: &Path) -> Self {
         let program = std::env::current_exe().expect("this program");
         let mut command = Command::new(program);
-        command.args(["--exact", "hop_in_a_process_of_its_own", "--ignored", "--nocapture"]).env(CONFIG, config);
+        command.args(["--exact", TEST, "--nocapture"]).env(HOP_CONFIG, config);
         let spawned = Instant::now();
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starts");
         let stderr = BufReader::new(child.stderr.take().expect("its stderr"));
         let (tell, ready) = mpsc::channel();
         let lines = Arc::<Mutex<Vec<String>>>::default();
         let seen = Arc::clone(&lines);
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                if let Some((http, console)) = line.strip_prefix("ready ").and_then(|rest| rest.split_once(' ')) {
-                    let _ = tell.send((http.parse().expect("an address"), console.parse().expect("an address")));
+                // It may be killed in the middle of the line.
+                if let Some((http, console)) = line.strip_prefix("ready ").and_then(|rest| rest.split_once(' '))
+                    && let (Ok(http), Ok(console)) = (http.parse(), console.parse())
+                {
+                    let _ = tell.send((http, console));
                 }
                 seen.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
-        Self { child, lines, ready, spawned }
+        Self { child, lines, reader: Some(reader), ready, spawned }
     }
 
     fn said(&self) -> String {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
+    }
+
+    /// Waits for its end, and gives all that it said.
+    fn last_words(mut self) -> String {
+        self.child.wait().expect("it ends");
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("its lines are readable");
+        }
+        self.said()
     }
 
     /// Waits until it takes telemetry.
@@ -230,20 +243,9 @@ fn kept(state: &Path, scratch: &Path) -> (u64, u64) {
     (windows.iter().sum(), windows.len() as u64)
 }
 
-/// Random numbers (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % most
-    }
-
-    fn millis(&mut self, most: u64) -> Duration {
-        Duration::from_micros(self.below(most * 1000))
-    }
+/// A time of less than so many milliseconds.
+fn millis(random: &mut Random, limit: u64) -> Duration {
+    Duration::from_micros(random.below(limit * 1000))
 }
 
 /// A number from the environment.
@@ -277,21 +279,11 @@ fn promised(spawned: Instant, samples: &[Sample]) -> u64 {
     samples.iter().filter(|sample| sample.at <= until).map(|sample| sample.judged).max().unwrap_or(0)
 }
 
-/// Protects what was learned from a crash at any moment, in the start, under load, and in the stop: what lies on the disk is whole,
-/// holds all that the schedule of snapshots promises, never falls behind what was there before, and the next start goes on from it
-/// without a word of complaint.
-#[test]
-fn killed_at_any_moment_it_goes_on_from_a_whole_and_recent_state() {
-    let clock = SystemClock.now().0;
-    let seed = given("FORESHOCK_SEED").unwrap_or(clock);
-    let kills = given("FORESHOCK_KILLS").unwrap_or(20);
-    writeln!(std::io::stderr(), "{kills} kills, seed {seed}").expect("stderr");
-    let mut random = Random(seed);
-    let folder = tempfile::tempdir().expect("a folder");
-    let (state, scratch): (PathBuf, PathBuf) = (folder.path().join("state"), folder.path().join("copy"));
-    let component = folder.path().join("counter.wasm");
+/// Writes the detector and a configuration that uses it and keeps its state in `state`; gives the configuration's path.
+fn configure(folder: &Path, state: &Path) -> PathBuf {
+    let component = folder.join("counter.wasm");
     std::fs::write(&component, counter()).expect("a file");
-    let config = folder.path().join("foreshock.yaml");
+    let config = folder.join("foreshock.yaml");
     let text = format!(
         "receivers: {{otlp: {{protocols: {{http: {{endpoint: \"127.0.0.1:0\"}}}}}}}}
 exporters: {{debug: {{}}}}
@@ -305,6 +297,53 @@ service: {{pipelines: {{metrics: {{receivers: [otlp], detectors: [counter], expo
         state.display()
     );
     std::fs::write(&config, text).expect("a file");
+    config
+}
+
+/// Lets a hop live until a random time in `moment`, when it is killed, and tells what it was seen to do. It must know so many services
+/// from before; `time` is the event time of the next request.
+fn live_and_die(hop: &Hop, moment: &str, services: u64, time: &mut u64, random: &mut Random) -> Vec<Sample> {
+    if moment == "the start" {
+        thread::sleep(millis(random, 200));
+        hop.signal("KILL");
+        return Vec::new();
+    }
+    let (http, console) = hop.ready();
+    // Killed early, a hop has not come to all of its services.
+    let began = Instant::now();
+    while ask(console, "GET /metrics", "").is_none_or(|text| metric(&text, "foreshock_services ") < services) {
+        assert!(began.elapsed() < PATIENCE, "{services} services are forgotten; it said:\n{}", hop.said());
+        thread::sleep(Duration::from_millis(5));
+    }
+    let pause = millis(random, 1200);
+    thread::scope(|scope| {
+        let feeding = scope.spawn(|| feed(http, console, time));
+        thread::sleep(pause);
+        if moment == "the stop" {
+            hop.signal("TERM");
+            thread::sleep(millis(random, 150));
+        }
+        hop.signal("KILL");
+        feeding.join().expect("feeds")
+    })
+}
+
+/// Protects what was learned from a crash at any moment, in the start, under load, and in the stop: what lies on the disk is whole,
+/// holds all that the schedule of snapshots promises, never falls behind what was there before, and the next start goes on from it
+/// without a word of complaint.
+#[test]
+fn killed_at_any_moment_it_goes_on_from_a_whole_and_recent_state() {
+    if let Some(config) = std::env::var_os(HOP_CONFIG) {
+        return run_hop(Path::new(&config));
+    }
+    let clock = SystemClock.now().0;
+    let seed = given("FORESHOCK_SEED").unwrap_or(clock);
+    let kills = given("FORESHOCK_KILLS").unwrap_or(20);
+    writeln!(std::io::stderr(), "{kills} kills, seed {seed}").expect("stderr");
+    let mut random = Random::new(seed);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (state, scratch) = (folder.path().join("state"), folder.path().join("copy"));
+    let config = configure(folder.path(), &state);
 
     // Long ago, for each request is ten seconds later than the one before.
     let mut time = (clock - 100 * 86_400_000_000_000) / STEP_NS * STEP_NS;
@@ -312,41 +351,14 @@ service: {{pipelines: {{metrics: {{receivers: [otlp], detectors: [counter], expo
     for kill in 0..kills {
         let moment = ["the start", "the load", "the load", "the stop"][random.below(4) as usize];
         let when = format!("kill {kill}, in {moment}, seed {seed}");
+        writeln!(std::io::stderr(), "{when}").expect("stderr");
         let hop = Hop::spawn(&config);
-        let mut samples = Vec::new();
-        if moment == "the start" {
-            thread::sleep(random.millis(200));
-        } else {
-            let (http, console) = hop.ready();
-            // Killed early, a hop has not come to all of its services.
-            let began = Instant::now();
-            while ask(console, "GET /metrics", "").is_none_or(|text| metric(&text, "foreshock_services ") < services) {
-                assert!(
-                    began.elapsed() < PATIENCE,
-                    "{when}: {services} services are forgotten; it said:\n{}",
-                    hop.said()
-                );
-                thread::sleep(Duration::from_millis(5));
-            }
-            let pause = random.millis(1200);
-            thread::scope(|scope| {
-                let feeding = scope.spawn(|| feed(http, console, &mut time));
-                thread::sleep(pause);
-                if moment == "the stop" {
-                    hop.signal("TERM");
-                    thread::sleep(random.millis(150));
-                }
-                hop.signal("KILL");
-                samples = feeding.join().expect("feeds");
-            });
-        }
-        let (spawned, said) = (hop.spawned, Arc::clone(&hop.lines));
-        drop(hop);
-        let said = said.lock().unwrap_or_else(PoisonError::into_inner).join("\n");
+        let samples = live_and_die(&hop, moment, services, &mut time, &mut random);
+        let promised = promised(hop.spawned, &samples);
+        let said = hop.last_words();
         for complaint in ["cold", "aside", "damaged", "can't", "could not", "WARN", "ERROR", "panicked"] {
             assert!(!said.contains(complaint), "{when}: it said:\n{said}");
         }
-        let promised = promised(spawned, &samples);
         let (found, found_services) = kept(&state, &scratch);
         assert!(found_services >= services, "{when}: {found_services} services are kept, {services} were before");
         assert!(

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use std::{fmt::Write, fs, net::SocketAddr, path::Path, process::Command, time::Duration};
 
 /// Three detectors that come with Foreshock and cost little.
-pub const BUILTIN: [&str; 3] = ["baseline", "isolation-forest", "log-patterns"];
+pub const THREE: [&str; 3] = ["baseline", "isolation-forest", "log-patterns"];
 /// The detectors of the default configuration, `otel-config/foreshock.yaml`.
 pub const STANDARD: [&str; 6] = ["isolation-forest", "baseline", "forecast", "novelty", "joint", "log-patterns"];
 
@@ -29,10 +29,10 @@ impl Setup {
         Self { upstream, compression: "none".to_owned(), detectors: Vec::new(), extra: String::new() }
     }
 
-    /// Forwards to `upstream` and runs [`BUILTIN`].
+    /// Forwards to `upstream` and runs [`THREE`].
     #[must_use]
     pub fn detecting(upstream: SocketAddr) -> Self {
-        Self::forwarding(upstream).with(&BUILTIN)
+        Self::forwarding(upstream).with(&THREE)
     }
 
     /// Runs these of the detectors that come with Foreshock, as they are configured if nothing is said.

@@ -25,6 +25,7 @@ pub mod selfcheck;
 pub mod views;
 
 pub use health::{Phase, Readiness, serve_health};
+pub use page::escape;
 
 use std::{future::Future, sync::Arc};
 use tokio::net::TcpListener;

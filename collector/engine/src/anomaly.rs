@@ -2,11 +2,11 @@
 //!
 //! A series is odd in a window if a detector has a finding on it, or gives it a score of at least
 //! [`AnomalySettings::open_score`]. An anomaly opens when its series was odd in [`AnomalySettings::open_count`] of the last
-//! [`AnomalySettings::open_of`] windows in which it spoke, or for five minutes in windows that are so long, and ends after [`AnomalySettings::close_after`] windows in a row
-//! without a finding and below [`AnomalySettings::close_score`]. What several detectors say of the same series at the same time
-//! is one anomaly: the strongest speaks, the others are its evidence. So is what several series of one metric say, see
-//! `family`. Findings that rest on too little traffic are held
-//! back, see `volume`, and so are those that do not matter in practice, see [`matter`].
+//! [`AnomalySettings::open_of`] windows in which it spoke, or in fewer that last five minutes together, and ends after
+//! [`AnomalySettings::close_after`] windows in a row without a finding and below [`AnomalySettings::close_score`]. What several
+//! detectors say of the same series at the same time is one anomaly: the strongest speaks, the others are its evidence. So is what
+//! several series of one metric say, see `family`. Findings that rest on too little traffic are held back, see `volume`, and so are
+//! those that do not matter in practice, see [`matter`].
 //!
 //! Before all that, what the detectors say is calibrated and joined, see [`crate::calibration`]; how much of it opens an anomaly follows
 //! from the budget of false alarms, see [`crate::calibration::budget`].

@@ -55,6 +55,20 @@ pub enum SeriesKind {
     LogSeverity,
 }
 
+impl SeriesKind {
+    /// All, in the order of the contract (`wit/detector.wit`).
+    pub const ALL: [Self; 8] = [
+        Self::Gauge,
+        Self::Rate,
+        Self::Quantile,
+        Self::SpanRate,
+        Self::SpanErrors,
+        Self::SpanDuration,
+        Self::LogTemplate,
+        Self::LogSeverity,
+    ];
+}
+
 /// A series of a service: the same measurement from all of its instances together.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Series {

@@ -60,6 +60,19 @@ pub struct About {
     pub kinds: Vec<SeriesKind>,
 }
 
+impl About {
+    /// Whether it wants to see series of a kind.
+    #[must_use]
+    pub fn wants(&self, kind: SeriesKind) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+
+    /// The kinds of series that it wants to see, in the order of the contract.
+    pub fn wanted(&self) -> impl Iterator<Item = SeriesKind> {
+        SeriesKind::ALL.into_iter().filter(|kind| self.wants(*kind))
+    }
+}
+
 /// A detector that is ready to run. Shared by all shards.
 pub struct LoadedDetector {
     pub(crate) identity: Arc<Detector>,

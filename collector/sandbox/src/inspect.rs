@@ -37,8 +37,7 @@ pub(crate) fn inspect(bytes: &[u8], limits: &CompileLimits) -> Result<(), LoadEr
     // The most instances that any component read so far makes, those of its nested ones too.
     let mut most_instances = 0_u64;
     for payload in Parser::new(0).parse_all(bytes) {
-        let payload = payload.map_err(|error| LoadError::NotAComponent(Box::new(error)))?;
-        match payload {
+        match payload.map_err(unreadable)? {
             Payload::Version { encoding: Encoding::Module, .. } if levels.is_empty() => {
                 return Err(LoadError::CoreModule);
             }
@@ -48,14 +47,12 @@ pub(crate) fn inspect(bytes: &[u8], limits: &CompileLimits) -> Result<(), LoadEr
             }
             Payload::ComponentImportSection(imports) if levels.len() == 1 => {
                 for import in imports {
-                    let import = import.map_err(|error| LoadError::NotAComponent(Box::new(error)))?;
-                    check_import(import.name.name)?;
+                    check_import(import.map_err(unreadable)?.name.name)?;
                 }
             }
             Payload::ComponentExportSection(exports) if levels.len() == 1 => {
                 for export in exports {
-                    let export = export.map_err(|error| LoadError::NotAComponent(Box::new(error)))?;
-                    check_export(export.name.name)?;
+                    check_export(export.map_err(unreadable)?.name.name)?;
                 }
             }
             Payload::InstanceSection(section) => count(&mut levels, |level| &mut level.core_instances, section.count()),
@@ -64,12 +61,7 @@ pub(crate) fn inspect(bytes: &[u8], limits: &CompileLimits) -> Result<(), LoadEr
             }
             Payload::TypeSection(types) => {
                 for group in types {
-                    let group = group.map_err(|error| LoadError::NotAComponent(Box::new(error)))?;
-                    let arity = |kind: &SubType| match &kind.composite_type.inner {
-                        CompositeInnerType::Func(function) => function.params().len().max(function.results().len()),
-                        _ => 0,
-                    };
-                    widest = widest.max(group.types().map(arity).max().unwrap_or(0) as u64);
+                    widest = widest.max(group.map_err(unreadable)?.types().map(arity).max().unwrap_or(0));
                 }
             }
             Payload::CodeSectionStart { count, .. } => {
@@ -78,7 +70,7 @@ pub(crate) fn inspect(bytes: &[u8], limits: &CompileLimits) -> Result<(), LoadEr
             }
             Payload::CodeSectionEntry(body) => {
                 within("bytes in one function", body.range().len() as u64, limits.function_bytes as u64)?;
-                let flow = Flow::of(&body, widest).map_err(|error| LoadError::NotAComponent(Box::new(error)))?;
+                let flow = Flow::of(&body, widest).map_err(unreadable)?;
                 within("variables in one function", flow.variables, u64::from(limits.function_variables))?;
                 within("variables times branches in one function", flow.cost(), limits.function_flow)?;
                 whole_flow = whole_flow.saturating_add(flow.cost());
@@ -96,6 +88,18 @@ pub(crate) fn inspect(bytes: &[u8], limits: &CompileLimits) -> Result<(), LoadEr
         }
     }
     Ok(())
+}
+
+fn unreadable(error: BinaryReaderError) -> LoadError {
+    LoadError::NotAComponent(Box::new(error))
+}
+
+/// Parameters or results of a function's type, whichever are more.
+fn arity(kind: &SubType) -> u64 {
+    match &kind.composite_type.inner {
+        CompositeInnerType::Func(function) => function.params().len().max(function.results().len()) as u64,
+        _ => 0,
+    }
 }
 
 /// What a function costs the compiler where it costs more than its length: at each branch and at the head of each loop there may be

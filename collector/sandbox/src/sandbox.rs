@@ -1,7 +1,7 @@
 //! The engine behind all detectors of the process.
 
 use crate::{
-    bindings::{Plugin, PluginIndices},
+    bindings::{Plugin, PluginIndices, exports::foreshock::detector::detector as exported},
     code::{self, CodeFolder},
     detector::{About, DetectorSpec, LoadedDetector, LogBudget, digest},
     guest::{Birth, CORE_INSTANCES, Failure, GuestState, Instance, Prepared},
@@ -316,10 +316,7 @@ impl Sandbox {
         hasher.finish()
     }
 
-    fn describe(
-        &self,
-        component: &Prepared,
-    ) -> Result<crate::bindings::exports::foreshock::detector::detector::About, LoadError> {
+    fn describe(&self, component: &Prepared) -> Result<exported::About, LoadError> {
         let birth = Birth {
             engine: &self.engine,
             component,

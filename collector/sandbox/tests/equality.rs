@@ -14,23 +14,12 @@ use foreshock_sandbox::LoadedDetector;
 use std::collections::BTreeMap;
 use support::{Feed, STEP_NS, load, of, pool, sandbox};
 
-const KINDS: [SeriesKind; 8] = [
-    SeriesKind::Gauge,
-    SeriesKind::Rate,
-    SeriesKind::Quantile,
-    SeriesKind::SpanRate,
-    SeriesKind::SpanErrors,
-    SeriesKind::SpanDuration,
-    SeriesKind::LogTemplate,
-    SeriesKind::LogSeverity,
-];
-
 /// A service with two series of each kind that lives for `windows` windows: noise around a slow wave, now and then a burst, a
 /// series that goes silent, one that goes away and one that comes late.
 fn life(windows: u32) -> Vec<ClosedWindow> {
     let mut feed = Feed::new("cart");
     for id in 0..16 {
-        feed.set_kind(id, KINDS[id as usize % KINDS.len()]);
+        feed.set_kind(id, SeriesKind::ALL[id as usize % SeriesKind::ALL.len()]);
     }
     let mut noise = Noise::new(42);
     let mut life = Vec::new();
@@ -40,7 +29,7 @@ fn life(windows: u32) -> Vec<ClosedWindow> {
         let mut rows = Vec::new();
         for id in 0..16_u32 {
             let noisy = (wave + 0.2 * noise.normal()) * burst;
-            let value = match KINDS[id as usize % KINDS.len()] {
+            let value = match SeriesKind::ALL[id as usize % SeriesKind::ALL.len()] {
                 SeriesKind::SpanErrors => (noisy / 100.0).clamp(0.0, 1.0),
                 _ => noisy.max(0.0),
             };
@@ -349,10 +338,10 @@ fn damaged_states_start_cold_and_say_so() {
 fn silence_of_the_wanted_series_is_shown() {
     let sandbox = sandbox();
     let baseline = load(&sandbox, "baseline", component("baseline").unwrap(), "{}");
-    let wanted = baseline.about().kinds.first().copied().unwrap_or(SeriesKind::Gauge);
+    let about = baseline.about();
+    let wanted = about.wanted().next().expect("it looks at something");
     let unwanted =
-        KINDS.into_iter().find(|kind| !baseline.about().kinds.is_empty() && !baseline.about().kinds.contains(kind));
-    let Some(unwanted) = unwanted else { return };
+        SeriesKind::ALL.into_iter().find(|kind| !about.wants(*kind)).expect("it does not look at everything");
     let mut pool = pool(&sandbox, std::slice::from_ref(&baseline), 60);
     let mut feed = Feed::new("cart");
     feed.set_kind(1, wanted);

@@ -11,7 +11,7 @@ use foreshock_engine::{
     verdict::{Detector, Detectors, FaultReason, Verdict},
     window::ClosedWindow,
 };
-use foreshock_guests::{Fate, Guest, Refusal, shapes};
+use foreshock_guests::{Fate, Guest, Refusal, random::Random};
 use foreshock_sandbox::{
     DetectorSpec, FAULT_REASONS, Limits, LoadError, LoadedDetector, PoolSettings, Sandbox, Settings,
 };
@@ -199,7 +199,7 @@ fn each<T: Sync>(many: &[T], name: impl Fn(&T) -> String + Sync, work: impl Fn(&
 fn every_guest_meets_its_fate() {
     let stage = Stage::new();
     let guests = foreshock_guests::all();
-    assert!(guests.len() > 250, "only {} guests", guests.len());
+    assert!(guests.len() > 350, "only {} guests", guests.len());
     each(&guests, |guest| guest.name.clone(), |guest| stage.play(guest));
 }
 
@@ -211,12 +211,13 @@ fn no_changed_byte_does_harm() {
     let good = foreshock_guests::good();
     let seeds: Vec<u64> = (0..400).collect();
     let run = |seed: &u64| {
-        let mut random = shapes::random(*seed);
-        let mut number = || u32::from_le_bytes([(); 4].map(|()| random.next().unwrap())) as usize;
+        let mut random = Random::new(*seed);
+        let mut below = |limit: usize| random.below(limit as u64) as usize;
         let mut component = good.clone();
-        for _ in 0..=number() % 3 {
-            let at = 8 + number() % (component.len() - 8);
-            component[at] = number() as u8;
+        for _ in 0..=below(3) {
+            // Behind the preamble, or it would be no component at all.
+            let at = 8 + below(component.len() - 8);
+            component[at] = below(256) as u8;
         }
         match stage.load(&component, Duration::from_millis(10)) {
             Ok(guest) => stage.run(&guest).map(drop),

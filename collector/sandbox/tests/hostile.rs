@@ -7,7 +7,7 @@ mod support;
 use foreshock_engine::verdict::{Detectors, FaultReason};
 use foreshock_sandbox::{DetectorSpec, FAULT_REASONS, Limits, LoadError};
 use std::time::Duration;
-use support::{Feed, chaos, health, load, of, pool, sandbox, spec};
+use support::{Feed, chaos, health, listener::listening, load, of, pool, sandbox, spec};
 
 const GOOD: [(u32, f64); 2] = [(1, 10.0), (2, 20.0)];
 const TRIGGER: [(u32, f64); 2] = [(1, 10.0), (2, 2000.0)];
@@ -248,25 +248,6 @@ fn models_beyond_the_limit_are_refused() {
     assert_eq!(pool.observe(&Feed::new("d").window(&GOOD)).len(), 1);
 }
 
-/// A subscriber that keeps the thread waiting for a while whenever a detector logs.
-struct Holdup(Duration);
-
-impl tracing::Subscriber for Holdup {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "detector"
-    }
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, _: &tracing::Event<'_>) {
-        std::thread::sleep(self.0);
-    }
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 /// A guest whose thread had to wait, as on a machine that is overloaded, is not stopped for that; one that keeps everybody
 /// waiting for ten times its deadline is.
 #[test]
@@ -279,8 +260,8 @@ fn deadlines_are_of_processor_time() {
         let held_up = DetectorSpec { limits, ..spec("held-up", foreshock_builtin::chaos(), r#"{"act":"log-once"}"#) };
         let held_up = std::sync::Arc::new(sandbox.load(held_up).unwrap());
         let mut pool = pool(&sandbox, std::slice::from_ref(&held_up), 60);
-        let answers =
-            tracing::subscriber::with_default(Holdup(holdup), || pool.observe(&Feed::new("cart").window(&TRIGGER)));
+        let window = Feed::new("cart").window(&TRIGGER);
+        let answers = listening(move |_line| std::thread::sleep(holdup), || pool.observe(&window));
         assert_eq!(answers.len() as u64, 1 - faults, "held up for {holdup:?}");
         assert_eq!(held_up.stats().faults(FaultReason::Deadline), faults, "held up for {holdup:?}");
     }

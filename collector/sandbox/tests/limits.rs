@@ -1,4 +1,4 @@
-//! Every limit is hit, from both sides where it is a number: what is just within passes, what is just beyond does not.
+//! Limits from both sides: what is just within passes, what is just beyond does not.
 
 #![expect(clippy::unwrap_used, reason = "these are tests, their helper functions too")]
 
@@ -16,7 +16,11 @@ use std::sync::{
     Arc, Mutex,
     mpsc::{Receiver, Sender, channel},
 };
-use support::{Feed, STEP_NS, health, limits, load, of, pool, sandbox, spec};
+use support::{
+    Feed, STEP_NS, health, limits,
+    listener::{lines_of, listening},
+    load, of, pool, sandbox, spec,
+};
 
 #[global_allocator]
 static ALLOCATOR: allocation::Watched = allocation::Watched;
@@ -120,39 +124,6 @@ fn recursion_leaves_the_host_its_stack() {
     assert_eq!(fault, Some(FaultReason::Trap));
 }
 
-/// Lines of the log as somebody reads them.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-/// Called for each line that a detector writes.
-struct Listener<F>(F);
-
-impl<F: Fn(String) + 'static> tracing::Subscriber for Listener<F> {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "detector"
-    }
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn event(&self, event: &tracing::Event<'_>) {
-        struct Message(String);
-        impl tracing::field::Visit for Message {
-            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-                if field.name() == "message" {
-                    self.0 = format!("{value:?}");
-                }
-            }
-        }
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        self.0(message.0);
-    }
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
 /// A detector writes as many lines as it may, each one line of at most 1,024 bytes without anything that could pass for another's;
 /// the rest is counted. It may be forbidden to write at all.
 #[test]
@@ -161,11 +132,7 @@ fn log_lines_are_few_short_and_clean() {
     let component = foreshock_guests::named("log flood in observe").component();
     for (log_lines_per_second, least, most) in [(0, 0, 0), (1, 10, 20), (5, 50, 60)] {
         let guest = limited(&sandbox, &component, Limits { log_lines_per_second, ..limits() });
-        let lines = Lines::default();
-        let seen = lines.clone();
-        let listener = Listener(move |line| seen.0.lock().unwrap().push(line));
-        let fault = tracing::subscriber::with_default(listener, || judged(&sandbox, &guest));
-        let lines = lines.0.lock().unwrap();
+        let (fault, lines) = lines_of(|| judged(&sandbox, &guest));
         assert_eq!(fault, None);
         // Ten seconds' worth at once; on a slow machine some more, as time passes.
         assert!((least..=most).contains(&lines.len()), "{} lines at {log_lines_per_second} a second", lines.len());
@@ -174,11 +141,7 @@ fn log_lines_are_few_short_and_clean() {
     }
     let long = "(memory.fill (i32.const 8192) (i32.const 97) (i32.const 2000)) (call $log (i32.const 0) (i32.const 8192) (i32.const 2000))";
     let guest = limited(&sandbox, &assemble(&[("observe", long)]), limits());
-    let lines = Lines::default();
-    let seen = lines.clone();
-    let listener = Listener(move |line| seen.0.lock().unwrap().push(line));
-    tracing::subscriber::with_default(listener, || judged(&sandbox, &guest));
-    assert_eq!(*lines.0.lock().unwrap(), ["a".repeat(1024)]);
+    assert_eq!(lines_of(|| judged(&sandbox, &guest)).1, ["a".repeat(1024)]);
 }
 
 /// What is given to the compiler, which nothing can stop, is bounded in every way that it grows with.
@@ -270,11 +233,11 @@ fn replacement_during_a_call_does_not_touch_it() {
     let (go_on, wait_to_go_on): (Sender<()>, Receiver<()>) = channel();
     let wait_to_go_on = Mutex::new(wait_to_go_on);
     let call = std::thread::spawn(move || {
-        let listener = Listener(move |_line| {
+        let wait = move |_line| {
             is_in.send(()).unwrap();
             wait_to_go_on.lock().unwrap().recv().unwrap();
-        });
-        tracing::subscriber::with_default(listener, || running.observe(&Feed::new("cart").window(&TRIGGER)))
+        };
+        listening(wait, || running.observe(&Feed::new("cart").window(&TRIGGER)))
     });
     wait_for_it.recv().unwrap();
     drop(old);

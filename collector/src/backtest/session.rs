@@ -6,7 +6,7 @@ use super::{
     labels::Labels,
     tap::{Bound, Events, Heard, Sample, Sheet, Tap, Told, series_name},
 };
-use crate::{config::Config, detectors::Loaded, replay};
+use crate::{config::Config, detectors::Loaded, pipeline::overheard::Overheard, replay};
 use anyhow::Context as _;
 use foreshock_engine::window::ServiceKey;
 use foreshock_scoring::{Rows, Track, nab, predictions::Prediction, typical_step};
@@ -122,7 +122,7 @@ impl Stage<'_> {
             config.detection.window = window(config.detection.window, typical_step(&table.times));
         }
         let sheet = Arc::<Mutex<Sheet>>::default();
-        let detectors = || Tap { inner: replay::pool(&config, self.loaded), sheet: Arc::clone(&sheet) };
+        let detectors = || Overheard::new(replay::pool(&config, self.loaded), Tap(Arc::clone(&sheet)));
         let (sum, events) = replay::drive(&config, played.recording, played.ticks, detectors, Events::default())
             .with_context(|| case.name.clone())?;
         let sheet = std::mem::take(&mut *sheet.lock().unwrap_or_else(PoisonError::into_inner));

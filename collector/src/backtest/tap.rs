@@ -1,14 +1,13 @@
 //! Listens to detection while a recording is played: every window's values and scores, and every event.
 
-use crate::pipeline::{correlate::Outlet, shard::SavedDetectors};
+use crate::pipeline::{correlate::Outlet, overheard::Ear};
 use foreshock_engine::{
     UnixNanos,
     calibration::{Calibration, Weights},
     event::{Anomaly, AnomalyChange, Event, IncidentChange, PredictionChange},
-    verdict::{Detector, DetectorHealth, Detectors, Severity, Verdict},
+    verdict::{Detector, Detectors, Severity, Verdict},
     window::{ClosedWindow, Series, ServiceKey},
 };
-use foreshock_sandbox::LoadedDetector;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -134,44 +133,13 @@ impl Sheet {
     }
 }
 
-/// Detectors, and an ear at them.
-pub(super) struct Tap<D> {
-    pub(super) inner: D,
-    pub(super) sheet: Arc<Mutex<Sheet>>,
-}
+/// Writes what it hears on a sheet.
+pub(super) struct Tap(pub(super) Arc<Mutex<Sheet>>);
 
-impl<D: Detectors> Detectors for Tap<D> {
-    fn observe(&mut self, closed: &ClosedWindow) -> Vec<(Arc<Detector>, Verdict)> {
-        let verdicts = self.inner.observe(closed);
-        let weights = self.inner.weights();
-        self.sheet.lock().unwrap_or_else(PoisonError::into_inner).take(closed, &weights, &verdicts);
-        verdicts
-    }
-
-    fn weights(&self) -> Weights {
-        self.inner.weights()
-    }
-
-    fn poll_health(&mut self) -> Option<DetectorHealth> {
-        self.inner.poll_health()
-    }
-
-    fn forget(&mut self, service: &ServiceKey) {
-        self.inner.forget(service);
-    }
-}
-
-impl<D: SavedDetectors> SavedDetectors for Tap<D> {
-    fn snapshot(&mut self, service: &ServiceKey) -> Option<Vec<u8>> {
-        self.inner.snapshot(service)
-    }
-
-    fn restore(&mut self, service: &ServiceKey, bytes: &[u8]) -> Result<(), String> {
-        self.inner.restore(service, bytes)
-    }
-
-    fn replace(&mut self, detectors: &[Arc<LoadedDetector>]) {
-        self.inner.replace(detectors);
+impl<D: Detectors> Ear<D> for Tap {
+    fn hear(&mut self, detectors: &mut D, closed: &ClosedWindow, verdicts: &[(Arc<Detector>, Verdict)]) {
+        let weights = detectors.weights();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take(closed, &weights, verdicts);
     }
 }
 

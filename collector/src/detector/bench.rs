@@ -2,7 +2,7 @@
 
 use super::{
     candidate::{self, Candidate, Ready},
-    feed::{Feed, KINDS},
+    feed::Feed,
     playing::{Played, fault, feed},
     table,
 };
@@ -99,9 +99,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// A service with this many series of the kinds that the detector asks for.
 fn source(ready: &Ready, series: u32) -> Feed {
-    let about = ready.detector.about();
-    let wanted: Vec<SeriesKind> =
-        KINDS.into_iter().filter(|kind| about.kinds.is_empty() || about.kinds.contains(kind)).collect();
+    let wanted: Vec<SeriesKind> = ready.detector.about().wanted().collect();
     let mut feed = Feed::new(ready.step_ns);
     for id in 0..series {
         feed.open(id + 1, wanted.get(id as usize % wanted.len().max(1)).copied().unwrap_or(SeriesKind::Gauge));

@@ -25,9 +25,7 @@ const MOST_KEPT: usize = 8;
 
 /// Where their code is kept; `None` where the user has no cache.
 fn code_folder() -> Option<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
-    Some(cache.join("foreshock/detector-code"))
+    Some(detectors::user_cache()?.join("detector-code"))
 }
 
 /// Removes all code but the latest, so that there is room for one more.

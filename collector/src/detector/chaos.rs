@@ -2,7 +2,7 @@
 
 use super::{
     candidate::{self, Candidate, Ready},
-    feed::{Feed, KINDS, Row},
+    feed::{Feed, Row},
     playing::{Played, fault, feed},
     recorded, table,
 };
@@ -115,8 +115,7 @@ fn play(ready: &Ready, case: &Case) -> (Played, Option<String>) {
 
 /// The kinds that the detector asks for.
 fn kinds(ready: &Ready) -> Vec<SeriesKind> {
-    let wanted = &ready.detector.about().kinds;
-    KINDS.into_iter().filter(|kind| wanted.is_empty() || wanted.contains(kind)).collect()
+    ready.detector.about().wanted().collect()
 }
 
 /// A service with some series of each kind.

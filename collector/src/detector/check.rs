@@ -3,13 +3,16 @@
 use super::{
     candidate::{self, Candidate, Ready},
     contract::VERSION,
-    feed::{Feed, KINDS},
+    feed::Feed,
     playing::{Played, fault, feed},
     recorded::{self, Source},
     table,
 };
 use crate::{cli::Failure, detectors::chain};
-use foreshock_engine::{verdict::Detectors as _, window::ClosedWindow};
+use foreshock_engine::{
+    verdict::Detectors as _,
+    window::{ClosedWindow, SeriesKind},
+};
 use foreshock_sandbox::{LoadError, ServiceState};
 use std::{path::PathBuf, sync::Arc};
 
@@ -232,7 +235,7 @@ fn made_up(ready: &Ready) -> Vec<ClosedWindow> {
     let count = about.warmup_windows.saturating_mul(3).clamp(*WINDOWS.start(), *WINDOWS.end());
     let mut feed = Feed::new(ready.step_ns);
     let mut id = 0;
-    for kind in KINDS.into_iter().filter(|kind| about.kinds.is_empty() || about.kinds.contains(kind)) {
+    for kind in about.wanted() {
         for _ in 0..3 {
             id += 1;
             feed.open(id, kind);
@@ -244,7 +247,7 @@ fn made_up(ready: &Ready) -> Vec<ClosedWindow> {
             if number == count * 4 / 5 {
                 let kind = feed.series().find(|(id, _)| *id == last).map(|(_, kind)| kind);
                 feed.close(last);
-                feed.open(last + 1, kind.unwrap_or(KINDS[0]));
+                feed.open(last + 1, kind.unwrap_or(SeriesKind::Gauge));
                 feed.skip(3);
             }
             let is_odd = (count * 3 / 5..count * 7 / 10).contains(&number);

@@ -9,18 +9,6 @@ use std::{collections::BTreeMap, sync::Arc};
 /// 2026-01-05 00:00 UTC, a Monday.
 const EPOCH_NS: u64 = 1_767_571_200_000_000_000;
 
-/// All kinds, in the order of the contract.
-pub(super) const KINDS: [SeriesKind; 8] = [
-    SeriesKind::Gauge,
-    SeriesKind::Rate,
-    SeriesKind::Quantile,
-    SeriesKind::SpanRate,
-    SeriesKind::SpanErrors,
-    SeriesKind::SpanDuration,
-    SeriesKind::LogTemplate,
-    SeriesKind::LogSeverity,
-];
-
 /// One row: series, value, smallest, largest, count.
 pub(super) type Row = (u32, f64, f64, f64, u64);
 

@@ -4,6 +4,7 @@ use super::{
     run::{Episode, Line},
     table::{moment, short},
 };
+use foreshock_console::escape;
 use std::fmt::Write as _;
 
 /// Series that are drawn.
@@ -172,31 +173,4 @@ fn drawing(line: &Line, step_ns: u64) -> String {
         moment(last.at)
     );
     out
-}
-
-/// Text that can stand in HTML and in its attributes.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Names and summaries come from telemetry and from guests; none may become markup.
-    #[test]
-    fn text_never_becomes_markup() {
-        assert_eq!(escape("<a href=\"x\">'&"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;");
-    }
 }

@@ -10,6 +10,7 @@ use crate::{
         counters::DetectionCounters,
         dispatch::{Dispatcher, ShardGone},
         emit::{Emission, Encode, Exporting, Target},
+        overheard::Overheard,
         overview::Overview,
         queue::{DetectionQueue, Taken},
         saved::Kept,
@@ -135,12 +136,11 @@ impl Engine {
         let (checks, to_check) = sync_channel(1);
         let checker = Checker {
             sandbox: Arc::clone(&parts.loaded.sandbox),
-            detectors: Vec::new(),
             pool: settings::pool(config, false),
             shard: settings::shard(config),
         };
         let (board, running) = (parts.board, parts.running);
-        threads.push(spawn("selfcheck".to_owned(), move || selfcheck::work(checker, &running, &to_check, &board))?);
+        threads.push(spawn("selfcheck".to_owned(), move || selfcheck::work(&checker, &running, &to_check, &board))?);
         let shards = config.detection.shards;
         let every = u64::try_from(config.detection.selfcheck_every.as_nanos()).unwrap_or(u64::MAX);
         let (report, reports) = sync_channel(shards * 2);
@@ -151,7 +151,7 @@ impl Engine {
                 parts.loaded.detectors.clone(),
                 settings::pool(config, false),
             );
-            let pool = InTurn::new(pool, every, checks.clone());
+            let pool = Overheard::new(pool, InTurn::new(every, checks.clone()));
             let shard = Worker::new(settings::shard(config), pool, Arc::clone(&parts.counters));
             let (input, inside) = sync_channel(SHARD_QUEUE);
             let report = report.clone();
@@ -217,7 +217,7 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> anyhow::Result<J
     Builder::new().name(name).spawn(run).context("a thread can't be started")
 }
 
-/// Lets the calling thread have a processor where forwarding does not want it: a ninth of one that both want.
+/// Lets the calling thread have a processor where forwarding does not want it: about a tenth of one that both want.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "the standard library knows no priorities")]
 fn yield_to_forwarding() {
@@ -294,39 +294,10 @@ impl Driver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::shard::{SavedDetectors, ToShard};
-    use foreshock_engine::{
-        shard::ShardSettings,
-        ticks::Tick,
-        verdict::{Detector, DetectorHealth, Detectors, Verdict},
-        window::{ClosedWindow, ServiceKey},
-    };
+    use crate::pipeline::shard::{Silent, ToShard};
+    use foreshock_engine::{shard::ShardSettings, ticks::Tick, window::ServiceKey};
     use foreshock_otlp::{json, view};
     use std::collections::BTreeMap;
-
-    /// Detectors that have nothing to say, but something to keep.
-    struct Silent;
-
-    impl Detectors for Silent {
-        fn observe(&mut self, _: &ClosedWindow) -> Vec<(Arc<Detector>, Verdict)> {
-            Vec::new()
-        }
-        fn poll_health(&mut self) -> Option<DetectorHealth> {
-            None
-        }
-        fn forget(&mut self, _: &ServiceKey) {}
-    }
-
-    impl SavedDetectors for Silent {
-        fn snapshot(&mut self, _: &ServiceKey) -> Option<Vec<u8>> {
-            Some(vec![1])
-        }
-        fn restore(&mut self, _: &ServiceKey, _: &[u8]) -> Result<(), String> {
-            Ok(())
-        }
-
-        fn replace(&mut self, _detectors: &[Arc<foreshock_sandbox::LoadedDetector>]) {}
-    }
 
     /// The README promises that a crash loses a minute of what was learned at most: a service that speaks all the time has its turn
     /// once in 60 ticks, however many services there are.
@@ -337,7 +308,8 @@ mod tests {
         let slice = view::split(Signal::Metrics, &request).next().expect("one resource");
         let bytes = request.slice(slice.bytes);
         for services in [1_usize, 2, 59, 60, 61, 180, 700] {
-            let mut worker = Worker::new(ShardSettings::default(), Silent, Arc::default());
+            let detectors = Silent { learned: Some(vec![1]) };
+            let mut worker = Worker::new(ShardSettings::default(), detectors, Arc::default());
             let keys: Vec<_> = (0..services).map(|number| ServiceKey::new("", &format!("s{number}"))).collect();
             let mut last: BTreeMap<String, u64> = BTreeMap::new();
             for epoch in 1..=4 * SNAPSHOT_TICKS as u64 {

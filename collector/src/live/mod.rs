@@ -11,8 +11,8 @@ pub use listen::Addresses;
 pub use replace::Reloaded;
 
 use crate::{
-    config::Config,
-    detectors,
+    config::{self, Config},
+    detectors::{self, Loaded},
     pipeline::{
         clock::Clock,
         correlate::Keep,
@@ -105,55 +105,15 @@ impl Live {
             pages.spawn(watched("the health check", failure.clone(), serve));
         }
 
-        let store = match config.storage.clone() {
-            Some(folder) => match tokio::task::spawn_blocking(move || open_store(&folder)).await? {
-                Err(error) if !config.storage_is_chosen => {
-                    let reason = format!("{error:#}");
-                    tracing::warn!(reason, "no state is kept across a restart; `storage.path` chooses a folder");
-                    None
-                }
-                opened => Some(opened?),
-            },
-            None => None,
-        };
-        let loaded = {
-            let config = config.clone();
-            // Where no state is kept, because the folder can't be used or nobody wants one, code is compiled at each start.
-            let code_folder = store.as_ref().and(config.storage.as_deref()).map(detectors::code_folder);
-            tokio::task::spawn_blocking(move || detectors::load(&config, code_folder)).await??
-        };
+        let store = store(config).await?;
+        let loaded = load(config, store.is_some()).await?;
         let overview = Arc::new(Overview::default());
-        let kept = match &store {
-            Some(store) => {
-                let (store, overview) = (Arc::clone(store), Arc::clone(&overview));
-                tokio::task::spawn_blocking(move || {
-                    keeper::remember(&store, &overview);
-                    keeper::kept(&store)
-                })
-                .await?
-            }
-            None => Kept::default(),
-        };
-
-        let mut exporters = BTreeMap::new();
-        for exporter in config.exporters.values() {
-            let settings = settings::exporter(exporter).with_context(|| format!("exporter `{}`", exporter.name))?;
-            let capacity = settings.queue.queue_size as u64;
-            let handle = Exporter::spawn(settings).with_context(|| format!("exporter `{}`", exporter.name))?;
-            exporters.insert(exporter.name.clone(), (handle, capacity));
-        }
-        let watched_exporters: Vec<WatchedExporter> = exporters
-            .iter()
-            .map(|(name, (handle, capacity))| WatchedExporter {
-                name: name.clone(),
-                counters: handle.counters(),
-                capacity: *capacity,
-            })
-            .collect();
+        let kept = remember(store.as_ref(), &overview).await?;
+        let exporters = start_exporters(config)?;
         let receiver_counters = Arc::<ReceiverCounters>::default();
         let counters = Arc::<DetectionCounters>::default();
         telemetry.watch_receivers(&receiver_counters);
-        telemetry.watch_exporters(&watched_exporters);
+        telemetry.watch_exporters(&watch(&exporters));
         telemetry.watch_detection(&counters);
         let running = telemetry.watch_detectors(&loaded.detectors);
         let board = Arc::<Board>::default();
@@ -351,6 +311,19 @@ async fn watched<E: std::error::Error>(
     }
 }
 
+/// The store of the configured folder; `None` if no state is kept.
+async fn store(config: &Config) -> anyhow::Result<Option<Arc<Store>>> {
+    let Some(folder) = config.storage.clone() else { return Ok(None) };
+    match tokio::task::spawn_blocking(move || open_store(&folder)).await? {
+        Err(error) if !config.storage_is_chosen => {
+            let reason = format!("{error:#}");
+            tracing::warn!(reason, "no state is kept across a restart; `storage.path` chooses a folder");
+            Ok(None)
+        }
+        opened => opened.map(Some),
+    }
+}
+
 fn open_store(folder: &std::path::Path) -> anyhow::Result<Arc<Store>> {
     let opened = Store::open(folder)?;
     if let Some(aside) = opened.aside {
@@ -363,7 +336,49 @@ fn open_store(folder: &std::path::Path) -> anyhow::Result<Arc<Store>> {
     Ok(Arc::new(opened.store))
 }
 
+/// Loads the detectors. Where no state is kept, because the folder can't be used or nobody wants one, code is compiled at each start.
+async fn load(config: &Config, keeps_state: bool) -> anyhow::Result<Loaded> {
+    let config = config.clone();
+    let code_folder = config.storage.as_deref().filter(|_| keeps_state).map(detectors::code_folder);
+    tokio::task::spawn_blocking(move || detectors::load(&config, code_folder)).await?
+}
+
+/// What the store has from the last run; what the console shows of it goes to the overview.
+async fn remember(store: Option<&Arc<Store>>, overview: &Arc<Overview>) -> anyhow::Result<Kept> {
+    let Some(store) = store.cloned() else { return Ok(Kept::default()) };
+    let overview = Arc::clone(overview);
+    let read = move || {
+        keeper::remember(&store, &overview);
+        keeper::kept(&store)
+    };
+    Ok(tokio::task::spawn_blocking(read).await?)
+}
+
+/// By name, each with the capacity of its queue in requests.
 type Exporters = BTreeMap<String, (ExporterHandle, u64)>;
+
+fn start_exporters(config: &Config) -> anyhow::Result<Exporters> {
+    let start = |exporter: &config::Exporter| {
+        let settings = settings::exporter(exporter)?;
+        let capacity = settings.queue.queue_size as u64;
+        anyhow::Ok((Exporter::spawn(settings)?, capacity))
+    };
+    let named = |exporter: &config::Exporter| {
+        let started = start(exporter).with_context(|| format!("exporter `{}`", exporter.name))?;
+        anyhow::Ok((exporter.name.clone(), started))
+    };
+    config.exporters.values().map(named).collect()
+}
+
+/// What own metrics tell of exporters.
+fn watch(exporters: &Exporters) -> Vec<WatchedExporter> {
+    let watched = |(name, (handle, capacity)): (&String, &(ExporterHandle, u64))| WatchedExporter {
+        name: name.clone(),
+        counters: handle.counters(),
+        capacity: *capacity,
+    };
+    exporters.iter().map(watched).collect()
+}
 
 /// The exporters of all pipelines of a signal, each once.
 fn way(config: &Config, signal: Signal, exporters: &Exporters) -> Way {

@@ -271,7 +271,7 @@ impl Replacer {
 
     fn apply(&mut self, detectors: Vec<Arc<LoadedDetector>>, replaced: usize) {
         self.loaded.detectors = detectors;
-        self.watched.show(&self.loaded.detectors);
+        self.watched.replace(&self.loaded.detectors);
         self.counters.replacements.add(replaced as u64);
         // Nobody takes it when the hop stops.
         let _ = self.orders.send(self.loaded.detectors.as_slice().into());

@@ -18,6 +18,7 @@ pub mod counters;
 pub mod dispatch;
 pub mod emit;
 pub mod intake;
+pub(crate) mod overheard;
 pub mod overview;
 pub mod queue;
 pub mod saved;

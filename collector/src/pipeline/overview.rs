@@ -7,6 +7,7 @@ use foreshock_engine::{
     incident::{Edge, ServiceHealth},
     window::ServiceKey,
 };
+use foreshock_sandbox::LoadedDetector;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -122,18 +123,17 @@ pub struct ConsoleSource {
     pub detectors: WatchedDetectors,
 }
 
-impl ConsoleSource {
-    fn faults(&self, service: &ServiceKey) -> Vec<views::DetectorFaults> {
-        let mut faults = Vec::new();
-        for detector in self.detectors.current() {
-            faults.extend(detector.stats().faults_in(service).map(|(reason, faults)| views::DetectorFaults {
-                detector: detector.identity().name.to_string(),
-                reason: reason.name().to_owned(),
-                faults,
-            }));
-        }
-        faults
+/// What these detectors failed at for one service.
+fn faults(detectors: &[Arc<LoadedDetector>], service: &ServiceKey) -> Vec<views::DetectorFaults> {
+    let mut faults = Vec::new();
+    for detector in detectors {
+        faults.extend(detector.stats().faults_in(service).map(|(reason, faults)| views::DetectorFaults {
+            detector: detector.identity().name.to_string(),
+            reason: reason.name().to_owned(),
+            faults,
+        }));
     }
+    faults
 }
 
 impl Source for ConsoleSource {
@@ -146,8 +146,9 @@ impl Source for ConsoleSource {
         let incident = |service: &ServiceKey| {
             shown.open.iter().find(|(_, services)| services.contains(service)).map(|(id, _)| *id)
         };
+        let detectors = self.detectors.current();
         let view = |health: &ServiceHealth| {
-            views::Service::new(health, incident(&health.service), self.faults(&health.service))
+            views::Service::new(health, incident(&health.service), faults(&detectors, &health.service))
         };
         shown.services.iter().map(view).collect()
     }

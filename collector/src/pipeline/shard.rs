@@ -11,8 +11,8 @@ use foreshock_engine::{
     ingest::IngestCounters,
     shard::{Shard, ShardOutput, ShardSettings},
     ticks::Tick,
-    verdict::Detectors,
-    window::ServiceKey,
+    verdict::{Detector, DetectorHealth, Detectors, Verdict},
+    window::{ClosedWindow, ServiceKey},
 };
 use foreshock_otlp::{Signal, view};
 use foreshock_sandbox::LoadedDetector;
@@ -83,6 +83,37 @@ pub trait SavedDetectors: Detectors {
 
     /// Runs these detectors from each service's next window on.
     fn replace(&mut self, detectors: &[Arc<LoadedDetector>]);
+}
+
+/// Detectors that never have anything to say, for a shard whose own watch over its series is all that is wanted.
+#[derive(Debug, Default)]
+pub(crate) struct Silent {
+    /// What they learned about every service.
+    pub(crate) learned: Option<Vec<u8>>,
+}
+
+impl Detectors for Silent {
+    fn observe(&mut self, _closed: &ClosedWindow) -> Vec<(Arc<Detector>, Verdict)> {
+        Vec::new()
+    }
+
+    fn poll_health(&mut self) -> Option<DetectorHealth> {
+        None
+    }
+
+    fn forget(&mut self, _service: &ServiceKey) {}
+}
+
+impl SavedDetectors for Silent {
+    fn snapshot(&mut self, _service: &ServiceKey) -> Option<Vec<u8>> {
+        self.learned.clone()
+    }
+
+    fn restore(&mut self, _service: &ServiceKey, _bytes: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn replace(&mut self, _detectors: &[Arc<LoadedDetector>]) {}
 }
 
 /// A shard and what the driver knows of it.

@@ -17,7 +17,9 @@ pub(crate) use trial::{Checker, Recorded};
 
 use crate::{
     cli::{Failure, say},
-    detectors, replay, settings,
+    detectors,
+    pipeline::overheard::Overheard,
+    replay, settings,
     telemetry::WatchedDetectors,
 };
 use anyhow::{Context as _, bail};
@@ -26,7 +28,6 @@ use foreshock_engine::{UnixNanos, event::Event};
 use recorder::{AtTheEnd, Ends};
 use serde::Deserialize;
 use std::{
-    collections::BTreeMap,
     io::{Read as _, Write as _},
     net::{TcpStream, ToSocketAddrs as _},
     path::PathBuf,
@@ -94,19 +95,17 @@ fn recorded(arguments: &Arguments) -> Result<Vec<Check>, Failure> {
     let loaded = detectors::load(&config, detectors::cache_folder())?;
     let ends = Ends::default();
     let most = usize::from(arguments.services);
-    let at_the_end =
-        || AtTheEnd { inner: replay::pool(&config, &loaded), most, windows: BTreeMap::new(), ends: Arc::clone(&ends) };
+    let at_the_end = || Overheard::new(replay::pool(&config, &loaded), AtTheEnd::new(most, Arc::clone(&ends)));
     let (_played, _outlet) = replay::drive(&config, recording, ticks, at_the_end, |_: UnixNanos, _: Vec<Event>| {})?;
     let checker = Checker {
         sandbox: Arc::clone(&loaded.sandbox),
-        detectors: loaded.detectors.clone(),
         pool: settings::pool(&config, true),
         shard: settings::shard(&config),
     };
     let ends = std::mem::take(&mut *ends.lock().unwrap_or_else(PoisonError::into_inner));
     let (mut checks, mut left_out) = (Vec::new(), 0);
     for recorded in ends.values().take(most) {
-        match checker.check(recorded) {
+        match checker.check(&loaded.detectors, recorded) {
             Some(check) => checks.push(check),
             None => left_out += 1,
         }
@@ -153,11 +152,11 @@ fn get(address: &str, path: &str) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Works off what is recorded until nobody records any more.
-pub(crate) fn work(mut checker: Checker, running: &WatchedDetectors, recorded: &Receiver<Recorded>, board: &Board) {
+pub(crate) fn work(checker: &Checker, running: &WatchedDetectors, recorded: &Receiver<Recorded>, board: &Board) {
     for recorded in recorded {
-        // Those that run may have been replaced since.
-        checker.detectors = running.current().iter().map(|detector| Arc::new(detector.apart())).collect();
-        match checker.check(&recorded) {
+        // Asked each time, for detectors are replaced while they run.
+        let detectors: Vec<_> = running.current().iter().map(|detector| Arc::new(detector.apart())).collect();
+        match checker.check(&detectors, &recorded) {
             Some(check) => {
                 for detector in &check.detectors {
                     let broken = detector.blind.iter().any(|blind| blind.reason == "broken");

@@ -1,15 +1,16 @@
 //! Copies a service's windows and models while its detectors work.
 
 use super::trial::{Recorded, WINDOWS};
-use crate::{detectors, pipeline::shard::SavedDetectors};
+use crate::{
+    detectors,
+    pipeline::{overheard::Ear, shard::SavedDetectors},
+};
 use bytes::Bytes;
 use foreshock_engine::{
     UnixNanos,
-    calibration::Weights,
-    verdict::{Detector, DetectorHealth, Detectors, Verdict},
+    verdict::{Detector, Verdict},
     window::{ClosedWindow, ServiceKey},
 };
-use foreshock_sandbox::LoadedDetector;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -25,9 +26,8 @@ fn finish<D: SavedDetectors>(detectors: &mut D, service: &ServiceKey, windows: V
     Some(Recorded { service: service.clone(), series, models: Bytes::from(models), windows })
 }
 
-/// Detectors, of which from time to time one service's next windows are recorded: never more than one at a time, each in turn.
-pub(crate) struct InTurn<D> {
-    inner: D,
+/// Records one service's next windows from time to time: never more than one service at a time, each in turn.
+pub(crate) struct InTurn {
     every_nanos: u64,
     /// The service whose turn it was, and when.
     last: Option<(ServiceKey, UnixNanos)>,
@@ -39,10 +39,10 @@ pub(crate) struct InTurn<D> {
     checks: SyncSender<Recorded>,
 }
 
-impl<D> InTurn<D> {
+impl InTurn {
     /// Sends a recording about every so many nanoseconds of event time; 0 never does. One that the receiver has no room for is left out.
-    pub(crate) fn new(inner: D, every_nanos: u64, checks: SyncSender<Recorded>) -> Self {
-        Self { inner, every_nanos, last: None, now: UnixNanos(0), recording: None, next: None, checks }
+    pub(crate) fn new(every_nanos: u64, checks: SyncSender<Recorded>) -> Self {
+        Self { every_nanos, last: None, now: UnixNanos(0), recording: None, next: None, checks }
     }
 
     /// Whether `service` comes before the one that would be next: in a circle that begins after the last one.
@@ -50,10 +50,8 @@ impl<D> InTurn<D> {
         let lies_behind = |key: &ServiceKey| self.last.as_ref().is_some_and(|(last, _)| key <= last);
         self.next.as_ref().is_none_or(|next| (lies_behind(service), service) < (lies_behind(next), next))
     }
-}
 
-impl<D: SavedDetectors> InTurn<D> {
-    fn record(&mut self, closed: &ClosedWindow) {
+    fn record<D: SavedDetectors>(&mut self, detectors: &mut D, closed: &ClosedWindow) {
         self.now = self.now.max(closed.window.end);
         if self.comes_sooner(&closed.service) {
             self.next = Some(closed.service.clone());
@@ -83,7 +81,7 @@ impl<D: SavedDetectors> InTurn<D> {
             // It went silent; the next one has its turn.
             return;
         }
-        if let Some(recorded) = finish(&mut self.inner, &service, windows)
+        if let Some(recorded) = finish(detectors, &service, windows)
             && let Err(TrySendError::Full(recorded)) = self.checks.try_send(recorded)
         {
             tracing::debug!(service = %recorded.service, "a self-check is left out: the one before still runs");
@@ -91,58 +89,39 @@ impl<D: SavedDetectors> InTurn<D> {
     }
 }
 
-impl<D: SavedDetectors> Detectors for InTurn<D> {
-    fn observe(&mut self, closed: &ClosedWindow) -> Vec<(Arc<Detector>, Verdict)> {
-        let verdicts = self.inner.observe(closed);
+impl<D: SavedDetectors> Ear<D> for InTurn {
+    fn hear(&mut self, detectors: &mut D, closed: &ClosedWindow, _verdicts: &[(Arc<Detector>, Verdict)]) {
         if self.every_nanos > 0 {
-            self.record(closed);
+            self.record(detectors, closed);
         }
-        verdicts
-    }
-
-    fn weights(&self) -> Weights {
-        self.inner.weights()
-    }
-
-    fn poll_health(&mut self) -> Option<DetectorHealth> {
-        self.inner.poll_health()
     }
 
     fn forget(&mut self, service: &ServiceKey) {
         self.recording.take_if(|(recorded, _)| recorded == service);
         self.next.take_if(|next| next == service);
-        self.inner.forget(service);
-    }
-}
-
-impl<D: SavedDetectors> SavedDetectors for InTurn<D> {
-    fn snapshot(&mut self, service: &ServiceKey) -> Option<Vec<u8>> {
-        self.inner.snapshot(service)
-    }
-
-    fn restore(&mut self, service: &ServiceKey, bytes: &[u8]) -> Result<(), String> {
-        self.inner.restore(service, bytes)
-    }
-
-    fn replace(&mut self, detectors: &[Arc<LoadedDetector>]) {
-        self.inner.replace(detectors);
     }
 }
 
 /// The end of a recording, by service.
 pub(crate) type Ends = Arc<Mutex<BTreeMap<ServiceKey, Recorded>>>;
 
-/// Detectors that leave the last windows of their first services, and what they know of them, when they are dropped.
-pub(crate) struct AtTheEnd<D: SavedDetectors> {
-    pub(crate) inner: D,
+/// Leaves the last windows of the first services, and what the detectors know of them, when these are dropped.
+pub(crate) struct AtTheEnd {
     /// Services that are followed, at most.
-    pub(crate) most: usize,
-    pub(crate) windows: BTreeMap<ServiceKey, VecDeque<ClosedWindow>>,
-    pub(crate) ends: Ends,
+    most: usize,
+    windows: BTreeMap<ServiceKey, VecDeque<ClosedWindow>>,
+    ends: Ends,
 }
 
-impl<D: SavedDetectors> Detectors for AtTheEnd<D> {
-    fn observe(&mut self, closed: &ClosedWindow) -> Vec<(Arc<Detector>, Verdict)> {
+impl AtTheEnd {
+    /// Follows at most so many services.
+    pub(crate) fn new(most: usize, ends: Ends) -> Self {
+        Self { most, windows: BTreeMap::new(), ends }
+    }
+}
+
+impl<D: SavedDetectors> Ear<D> for AtTheEnd {
+    fn hear(&mut self, _detectors: &mut D, closed: &ClosedWindow, _verdicts: &[(Arc<Detector>, Verdict)]) {
         if self.windows.contains_key(&closed.service) || self.windows.len() < self.most {
             let windows = self.windows.entry(closed.service.clone()).or_default();
             windows.push_back(closed.clone());
@@ -150,42 +129,16 @@ impl<D: SavedDetectors> Detectors for AtTheEnd<D> {
                 windows.pop_front();
             }
         }
-        self.inner.observe(closed)
-    }
-
-    fn weights(&self) -> Weights {
-        self.inner.weights()
-    }
-
-    fn poll_health(&mut self) -> Option<DetectorHealth> {
-        self.inner.poll_health()
     }
 
     fn forget(&mut self, service: &ServiceKey) {
         self.windows.remove(service);
-        self.inner.forget(service);
-    }
-}
-
-impl<D: SavedDetectors> SavedDetectors for AtTheEnd<D> {
-    fn snapshot(&mut self, service: &ServiceKey) -> Option<Vec<u8>> {
-        self.inner.snapshot(service)
     }
 
-    fn restore(&mut self, service: &ServiceKey, bytes: &[u8]) -> Result<(), String> {
-        self.inner.restore(service, bytes)
-    }
-
-    fn replace(&mut self, detectors: &[Arc<LoadedDetector>]) {
-        self.inner.replace(detectors);
-    }
-}
-
-impl<D: SavedDetectors> Drop for AtTheEnd<D> {
-    fn drop(&mut self) {
+    fn end(&mut self, detectors: &mut D) {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         for (service, windows) in std::mem::take(&mut self.windows) {
-            if let Some(recorded) = finish(&mut self.inner, &service, windows.into()) {
+            if let Some(recorded) = finish(detectors, &service, windows.into()) {
                 ends.insert(service, recorded);
             }
         }
@@ -195,43 +148,18 @@ impl<D: SavedDetectors> Drop for AtTheEnd<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use foreshock_engine::window::Window;
+    use crate::pipeline::{overheard::Overheard, shard::Silent};
+    use foreshock_engine::{verdict::Detectors as _, window::Window};
     use foreshock_sandbox::ServiceState;
     use std::sync::mpsc::sync_channel;
-
-    /// Knows one thing of every service.
-    struct Learned;
-
-    impl Detectors for Learned {
-        fn observe(&mut self, _closed: &ClosedWindow) -> Vec<(Arc<Detector>, Verdict)> {
-            Vec::new()
-        }
-
-        fn poll_health(&mut self) -> Option<DetectorHealth> {
-            None
-        }
-
-        fn forget(&mut self, _service: &ServiceKey) {}
-    }
-
-    impl SavedDetectors for Learned {
-        fn snapshot(&mut self, _service: &ServiceKey) -> Option<Vec<u8>> {
-            Some(detectors::saved_state(&ServiceState::default()))
-        }
-
-        fn restore(&mut self, _service: &ServiceKey, _bytes: &[u8]) -> Result<(), String> {
-            Ok(())
-        }
-
-        fn replace(&mut self, _detectors: &[Arc<LoadedDetector>]) {}
-    }
 
     /// Every service has its turn, one that falls silent holds nobody up, and what is sent is its last windows in order.
     #[test]
     fn each_service_has_its_turn() {
         const SECOND: u64 = 1_000_000_000;
         let (checks, checked) = sync_channel(64);
-        let mut turns = InTurn::new(Learned, 1_800 * SECOND, checks);
+        let detectors = Silent { learned: Some(detectors::saved_state(&ServiceState::default())) };
+        let mut turns = Overheard::new(detectors, InTurn::new(1_800 * SECOND, checks));
         for second in (0..6 * 3_600).step_by(10) {
             for name in ["a", "b", "c"] {
                 if name == "b" && second > 2_000 {

@@ -1,7 +1,7 @@
 //! One service's check: copies of its models get windows like those of late, with and without an anomaly in them.
 
 use super::inject::{self, Kind, Target, middle};
-use crate::pipeline::shard::SavedDetectors;
+use crate::pipeline::shard::{SavedDetectors, Silent};
 use bytes::Bytes;
 use foreshock_console::selfcheck::{Blind, Check, DetectorCheck, Trial};
 use foreshock_engine::{
@@ -12,7 +12,7 @@ use foreshock_engine::{
     ingest::IngestSettings,
     shard::{Shard, ShardOutput, ShardSettings},
     signal::{Metric, MetricKind, Point, PointData, Sink as _},
-    verdict::{Detector, DetectorHealth, Detectors, Verdict},
+    verdict::{Detectors as _, Verdict},
     window::{ClosedWindow, Series, SeriesKind, ServiceKey, Window},
 };
 use foreshock_sandbox::{DetectorPool, LoadedDetector, PoolSettings, Sandbox};
@@ -50,8 +50,6 @@ pub(crate) struct Recorded {
 pub(crate) struct Checker {
     /// Has room for one model more of each detector.
     pub(crate) sandbox: Arc<Sandbox>,
-    /// Loaded apart from those that work, so that no trial is counted as their work.
-    pub(crate) detectors: Vec<Arc<LoadedDetector>>,
     pub(crate) pool: PoolSettings,
     pub(crate) shard: ShardSettings,
 }
@@ -69,6 +67,22 @@ struct Heard {
     opened: BTreeMap<u32, usize>,
 }
 
+impl Heard {
+    /// What a detector says of a window.
+    fn take(&mut self, detector: usize, verdict: &Verdict, window: usize) {
+        self.answered.insert(detector);
+        for (id, score) in verdict.scores.iter().filter(|(_, score)| score.is_finite()) {
+            self.scored.insert((detector, *id));
+            if *score >= OPEN_SCORE {
+                self.odd.insert((detector, *id, window));
+            }
+        }
+        for id in verdict.findings.iter().flat_map(|finding| &finding.ids) {
+            self.odd.insert((detector, *id, window));
+        }
+    }
+}
+
 /// One anomaly that was put in.
 struct Put {
     kind: Kind,
@@ -78,8 +92,10 @@ struct Put {
 }
 
 impl Checker {
-    /// Checks a service; `None` if too little is known of it: fewer than [`WINDOWS`] windows, or no series that speaks in most of them.
-    pub(crate) fn check(&self, recorded: &Recorded) -> Option<Check> {
+    /// Checks these detectors on a service, of which they make models of their own. What they count, they count of this, so where others
+    /// count on them they must be [apart](LoadedDetector::apart). `None` if too little is known of the service: fewer than [`WINDOWS`]
+    /// windows, or no series that speaks in most of them.
+    pub(crate) fn check(&self, detectors: &[Arc<LoadedDetector>], recorded: &Recorded) -> Option<Check> {
         let last = recorded.windows.last()?;
         if recorded.windows.len() < WINDOWS {
             return None;
@@ -89,20 +105,20 @@ impl Checker {
         if targets.is_empty() {
             return None;
         }
-        let control = self.run(recorded, &windows, None);
+        let run = |put: Option<(Kind, &Target)>| self.run(detectors, recorded, &windows, put);
+        let control = run(None);
         let mut puts = Vec::new();
         for target in &targets {
             for kind in Kind::VALUES {
                 let series_kind = target.series.kind;
-                let heard = self.run(recorded, &windows, Some((kind, target)));
-                puts.push(Put { kind, id: target.series.id, series_kind, heard });
+                puts.push(Put { kind, id: target.series.id, series_kind, heard: run(Some((kind, target))) });
             }
         }
         // A service that never logs has no use for a watch over its logs.
         if recorded.series.iter().any(|series| matches!(series.kind, SeriesKind::LogTemplate | SeriesKind::LogSeverity))
         {
             let pattern = Target::new(&inject::new_pattern(free_id(recorded)), &[0.0])?;
-            let heard = self.run(recorded, &windows, Some((Kind::NewLogPattern, &pattern)));
+            let heard = run(Some((Kind::NewLogPattern, &pattern)));
             let (id, series_kind) = (pattern.series.id, SeriesKind::LogTemplate);
             puts.push(Put { kind: Kind::NewLogPattern, id, series_kind, heard });
         }
@@ -114,8 +130,7 @@ impl Checker {
             .map(|target| self.silence(recorded, target, step))
             .collect();
 
-        let mut detectors: Vec<DetectorCheck> = self
-            .detectors
+        let mut detectors: Vec<DetectorCheck> = detectors
             .iter()
             .filter(|detector| detector.is_for(&recorded.service))
             .enumerate()
@@ -142,15 +157,20 @@ impl Checker {
     }
 
     /// Lets copies of the models judge `windows`, with an anomaly in them or without.
-    fn run(&self, recorded: &Recorded, windows: &[ClosedWindow], put: Option<(Kind, &Target)>) -> Heard {
-        let mut pool = DetectorPool::new(Arc::clone(&self.sandbox), self.detectors.clone(), self.pool.clone());
+    fn run(
+        &self,
+        detectors: &[Arc<LoadedDetector>],
+        recorded: &Recorded,
+        windows: &[ClosedWindow],
+        put: Option<(Kind, &Target)>,
+    ) -> Heard {
+        let mut pool = DetectorPool::new(Arc::clone(&self.sandbox), detectors.to_vec(), self.pool.clone());
         let mut heard = Heard::default();
         if SavedDetectors::restore(&mut pool, &recorded.service, &recorded.models).is_err() {
             return heard;
         }
         let mut anomalies = Anomalies::new(self.shard.anomalies).with_weights(pool.weights());
-        let names: Vec<Arc<str>> = self
-            .detectors
+        let names: Vec<Arc<str>> = detectors
             .iter()
             .filter(|detector| detector.is_for(&recorded.service))
             .map(|detector| Arc::clone(&detector.identity().name))
@@ -166,16 +186,8 @@ impl Checker {
             }
             let verdicts = pool.observe(&closed);
             for (detector, verdict) in &verdicts {
-                let Some(which) = names.iter().position(|name| *name == detector.name) else { continue };
-                heard.answered.insert(which);
-                for (id, score) in verdict.scores.iter().filter(|(_, score)| score.is_finite()) {
-                    heard.scored.insert((which, *id));
-                    if *score >= OPEN_SCORE {
-                        heard.odd.insert((which, *id, index));
-                    }
-                }
-                for id in verdict.findings.iter().flat_map(|finding| &finding.ids) {
-                    heard.odd.insert((which, *id, index));
+                if let Some(which) = names.iter().position(|name| *name == detector.name) {
+                    heard.take(which, verdict, index);
                 }
             }
             if index == 0 {
@@ -195,7 +207,7 @@ impl Checker {
     /// After how many windows of silence on the target the engine's own watch tells it.
     fn silence(&self, recorded: &Recorded, target: &Target, step: u64) -> Option<usize> {
         let ingest = IngestSettings { window_nanos: step, ..self.shard.ingest };
-        let mut shard = Shard::new(ShardSettings { ingest, ..self.shard }, Nobody);
+        let mut shard = Shard::new(ShardSettings { ingest, ..self.shard }, Silent::default());
         let start = recorded.windows.first()?.window.start;
         for window in 0..STEADY + (WINDOWS - SETTLE) as u64 {
             let now = start.plus(window * step + step / 2);
@@ -227,21 +239,6 @@ impl Checker {
         }
         None
     }
-}
-
-/// No detector.
-struct Nobody;
-
-impl Detectors for Nobody {
-    fn observe(&mut self, _closed: &ClosedWindow) -> Vec<(Arc<Detector>, Verdict)> {
-        Vec::new()
-    }
-
-    fn poll_health(&mut self) -> Option<DetectorHealth> {
-        None
-    }
-
-    fn forget(&mut self, _service: &ServiceKey) {}
 }
 
 /// Windows as they could go on: the recorded ones in the opposite order, so that the first follows the last without a jump.
@@ -318,8 +315,7 @@ fn judge(
     targets: &[Target],
     seconds: f64,
 ) -> DetectorCheck {
-    let kinds = &detector.about().kinds;
-    let looks_at = |kind: SeriesKind| kinds.is_empty() || kinds.contains(&kind);
+    let about = detector.about();
     let seen = |put: &Put| {
         let first = |window: &usize| {
             put.heard.odd.contains(&(index, put.id, *window)) && !control.odd.contains(&(index, put.id, *window))
@@ -328,11 +324,11 @@ fn judge(
     };
     let all = Kind::VALUES.into_iter().chain([Kind::NewLogPattern]);
     let trials = all.filter_map(|kind| {
-        let of = puts.iter().filter(|put| put.kind == kind && looks_at(put.series_kind));
+        let of = puts.iter().filter(|put| put.kind == kind && about.wants(put.series_kind));
         trial(kind, &of.map(seen).collect::<Vec<_>>(), seconds)
     });
     let (mut broken, mut warming_up, mut flat) = (0, 0, 0);
-    for target in targets.iter().filter(|target| looks_at(target.series.kind)) {
+    for target in targets.iter().filter(|target| about.wants(target.series.kind)) {
         let id = target.series.id;
         let saw = || puts.iter().any(|put| put.id == id && seen(put).is_some());
         if !control.answered.contains(&index) {

@@ -21,10 +21,10 @@ const DURATION_BOUNDS_SECONDS: [f64; 13] =
     [10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 20e-3, 50e-3, 100e-3];
 
 /// The detectors that run.
-type Shown = RwLock<Vec<Arc<LoadedDetector>>>;
+type Running = RwLock<Vec<Arc<LoadedDetector>>>;
 
-fn read(shown: &Shown) -> RwLockReadGuard<'_, Vec<Arc<LoadedDetector>>> {
-    shown.read().unwrap_or_else(PoisonError::into_inner)
+fn read(running: &Running) -> RwLockReadGuard<'_, Vec<Arc<LoadedDetector>>> {
+    running.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn label(detector: &LoadedDetector) -> KeyValue {
@@ -34,24 +34,24 @@ fn label(detector: &LoadedDetector) -> KeyValue {
 /// The detectors that run now, for whoever shows or tries them.
 #[derive(Clone, Debug)]
 pub struct WatchedDetectors {
-    shown: Arc<Shown>,
+    running: Arc<Running>,
     durations: Histogram<f64>,
 }
 
 impl WatchedDetectors {
     /// These run from now on.
-    pub fn show(&self, detectors: &[Arc<LoadedDetector>]) {
+    pub fn replace(&self, detectors: &[Arc<LoadedDetector>]) {
         for detector in detectors {
             let (durations, labels) = (self.durations.clone(), [label(detector)]);
             detector.stats().watch_calls(move |seconds| durations.record(seconds, &labels));
         }
-        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = detectors.to_vec();
+        *self.running.write().unwrap_or_else(PoisonError::into_inner) = detectors.to_vec();
     }
 
     /// Those that run.
     #[must_use]
     pub fn current(&self) -> Vec<Arc<LoadedDetector>> {
-        read(&self.shown).clone()
+        read(&self.running).clone()
     }
 }
 
@@ -180,14 +180,14 @@ impl Telemetry {
             .with_unit("s")
             .with_boundaries(DURATION_BOUNDS_SECONDS.to_vec())
             .build();
-        let watched = WatchedDetectors { shown: Arc::default(), durations };
-        watched.show(detectors);
-        let faults = Arc::clone(&watched.shown);
+        let watched = WatchedDetectors { running: Arc::default(), durations };
+        watched.replace(detectors);
+        let running = Arc::clone(&watched.running);
         self.counter(
             "foreshock_detector_faults".to_owned(),
             "Calls of detectors that gave no verdict.",
             move |observer| {
-                for detector in read(&faults).iter() {
+                for detector in read(&running).iter() {
                     for reason in FAULT_REASONS {
                         let labels = [label(detector), KeyValue::new("reason", reason.name())];
                         observer.observe(detector.stats().faults(reason), &labels);
@@ -201,9 +201,9 @@ impl Telemetry {
             ("foreshock_detector_findings", "Findings in good verdicts.", Stats::findings),
         ];
         for (name, description, count) in counted {
-            let shown = Arc::clone(&watched.shown);
+            let running = Arc::clone(&watched.running);
             self.counter(name.to_owned(), description, move |observer| {
-                for detector in read(&shown).iter() {
+                for detector in read(&running).iter() {
                     observer.observe(count(detector.stats()), &[label(detector)]);
                 }
             });
@@ -213,9 +213,9 @@ impl Telemetry {
             ("foreshock_detector_memory_bytes", "Memory of the models that live now.", Stats::memory_bytes),
         ];
         for (name, description, level) in levels {
-            let shown = Arc::clone(&watched.shown);
+            let running = Arc::clone(&watched.running);
             self.gauge(name, description, move |observer| {
-                for detector in read(&shown).iter() {
+                for detector in read(&running).iter() {
                     observer.observe(level(detector.stats()), &[label(detector)]);
                 }
             });

@@ -3,16 +3,16 @@
 use crate::{Fate, Guest, Refusal};
 use foreshock_engine::verdict::FaultReason::{self, BadVerdict, Deadline, Memory, Trap};
 
+const ENDLESS_LOOP: &str = "(loop $on (br $on))";
+const MEMORY_BOMB: &str =
+    "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) (unreachable)";
+
 /// What a guest does, in instructions that leave nothing on the stack. `$n` is a local that is 0 before and may be anything after.
 const ACTS: [(&str, &str, FaultReason); 12] = [
-    ("endless loop", "(loop $on (br $on))", Deadline),
+    ("endless loop", ENDLESS_LOOP, Deadline),
     ("endless tail call", "(call $again)", Deadline),
     ("endless recursion", "(drop (call $descend (i32.const 0)))", Trap),
-    (
-        "memory bomb",
-        "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) (unreachable)",
-        Memory,
-    ),
+    ("memory bomb", MEMORY_BOMB, Memory),
     (
         "growing table",
         "(loop $more (br_if $more (i32.ne (table.grow $table (ref.null func) (i32.const 100)) (i32.const -1)))) (unreachable)",
@@ -32,7 +32,7 @@ const ACTS: [(&str, &str, FaultReason); 12] = [
     ("call of nothing", "(call_indirect $table (i32.const 0))", Trap),
 ];
 
-/// An entry point, how the act gets there, and what becomes of it.
+/// An entry point, and what becomes of an act there.
 struct Entry {
     name: &'static str,
     marker: &'static str,
@@ -43,43 +43,43 @@ struct Entry {
 
 enum Consequence {
     NotLoaded,
-    Faults { recovers: bool },
+    FaultsForGood,
+    FaultsUntilOpenedAnew,
     NeverCalled,
 }
 
+impl Entry {
+    const fn new(name: &'static str, marker: &'static str, consequence: Consequence) -> Self {
+        Self { name, marker, way: None, consequence }
+    }
+
+    /// What becomes of an act that ends for this reason.
+    fn fate(&self, reason: FaultReason) -> Fate {
+        match self.consequence {
+            Consequence::NotLoaded => Fate::Refused(Refusal::Describe(reason)),
+            Consequence::FaultsForGood => faults(reason, false),
+            Consequence::FaultsUntilOpenedAnew => faults(reason, true),
+            Consequence::NeverCalled => Fate::Harmless,
+        }
+    }
+}
+
 const ENTRIES: [Entry; 12] = [
-    Entry { name: "start function", marker: "start", way: None, consequence: Consequence::NotLoaded },
-    Entry { name: "describe", marker: "describe", way: None, consequence: Consequence::NotLoaded },
-    Entry { name: "clean-up of describe", marker: "describe-post", way: None, consequence: Consequence::NotLoaded },
-    Entry { name: "open", marker: "open", way: None, consequence: Consequence::Faults { recovers: false } },
-    Entry {
-        name: "clean-up of open",
-        marker: "open-post",
-        way: None,
-        consequence: Consequence::Faults { recovers: false },
-    },
-    Entry { name: "observe", marker: "observe", way: None, consequence: Consequence::Faults { recovers: true } },
-    Entry {
-        name: "clean-up of observe",
-        marker: "observe-post",
-        way: None,
-        consequence: Consequence::Faults { recovers: true },
-    },
-    Entry { name: "snapshot", marker: "snapshot", way: None, consequence: Consequence::Faults { recovers: true } },
-    Entry {
-        name: "clean-up of snapshot",
-        marker: "snapshot-post",
-        way: None,
-        consequence: Consequence::Faults { recovers: true },
-    },
-    Entry { name: "allocation", marker: "realloc", way: None, consequence: Consequence::Faults { recovers: false } },
+    Entry::new("start function", "start", Consequence::NotLoaded),
+    Entry::new("describe", "describe", Consequence::NotLoaded),
+    Entry::new("clean-up of describe", "describe-post", Consequence::NotLoaded),
+    Entry::new("open", "open", Consequence::FaultsForGood),
+    Entry::new("clean-up of open", "open-post", Consequence::FaultsForGood),
+    Entry::new("observe", "observe", Consequence::FaultsUntilOpenedAnew),
+    Entry::new("clean-up of observe", "observe-post", Consequence::FaultsUntilOpenedAnew),
+    Entry::new("snapshot", "snapshot", Consequence::FaultsUntilOpenedAnew),
+    Entry::new("clean-up of snapshot", "snapshot-post", Consequence::FaultsUntilOpenedAnew),
+    Entry::new("allocation", "realloc", Consequence::FaultsForGood),
     // The host drops the store and never the model, so that no code of the guest runs.
-    Entry { name: "drop by the host", marker: "drop", way: None, consequence: Consequence::NeverCalled },
+    Entry::new("drop by the host", "drop", Consequence::NeverCalled),
     Entry {
-        name: "drop by itself",
-        marker: "drop",
         way: Some(("observe", "(call $drop (call $new (i32.const 8)))")),
-        consequence: Consequence::Faults { recovers: true },
+        ..Entry::new("drop by itself", "drop", Consequence::FaultsUntilOpenedAnew)
     },
 ];
 
@@ -95,13 +95,8 @@ pub fn guests() -> Vec<Guest> {
     let mut guests = Vec::new();
     for entry in &ENTRIES {
         for (act, code, reason) in ACTS {
-            let fate = match entry.consequence {
-                Consequence::NotLoaded => Fate::Refused(Refusal::Describe(reason)),
-                Consequence::Faults { recovers } => Fate::Faults { reasons: vec![reason], recovers },
-                Consequence::NeverCalled => Fate::Harmless,
-            };
             let edits: Vec<_> = [(entry.marker, code)].into_iter().chain(entry.way).collect();
-            guests.push(Guest::edited(format!("{act} in {}", entry.name), fate, &edits));
+            guests.push(Guest::edited(format!("{act} in {}", entry.name), entry.fate(reason), &edits));
         }
     }
     logging(&mut guests);
@@ -183,8 +178,8 @@ fn states(guests: &mut Vec<Guest>) {
     let internal = bad_state.replace("(i32.const 1156) (i32.const 1)", "(i32.const 1156) (i32.const 2)");
     for (name, code, reasons) in [
         ("trap over its own state", "(unreachable)", vec![Trap]),
-        ("endless loop over its own state", "(loop $on (br $on))", vec![Trap, Deadline]),
-        ("memory bomb over its own state", ACTS[3].1, vec![Trap, Memory]),
+        ("endless loop over its own state", ENDLESS_LOOP, vec![Trap, Deadline]),
+        ("memory bomb over its own state", MEMORY_BOMB, vec![Trap, Memory]),
         ("own state refused", bad_state, vec![Trap, FaultReason::BadState]),
         ("fault over its own state", &internal, vec![Trap]),
     ] {

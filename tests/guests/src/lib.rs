@@ -10,6 +10,7 @@
 pub mod acts;
 pub mod answers;
 pub mod binary;
+pub mod random;
 pub mod shapes;
 
 use foreshock_engine::verdict::FaultReason;

@@ -1,6 +1,6 @@
 //! Components that are none, want what no detector gets, are made for another contract, or cost too much.
 
-use crate::{CONTRACT, Fate, Guest, Refusal, binary, componentize, edit, good};
+use crate::{CONTRACT, Fate, Guest, Refusal, binary, componentize, edit, good, random::Random};
 use foreshock_engine::verdict::FaultReason::{self, Memory};
 
 /// Interfaces of WASI, each with one function and its signature in the canonical ABI. Functions and types are reduced to what makes them
@@ -163,9 +163,9 @@ fn garbage(guests: &mut Vec<Guest>) {
     guests.push(Guest::made("empty core module", refused(Refusal::CoreModule), || binary::MODULE.to_vec()));
     guests.push(Guest::made("empty component", refused(Refusal::WrongShape), || binary::COMPONENT.to_vec()));
     for seed in 0..4 {
-        let random = move || random(seed).take(4096).collect();
+        let random = move || Random::new(seed).bytes(4096);
         guests.push(Guest::made(format!("random bytes {seed}"), refused(Refusal::NotAComponent), random));
-        let behind = move || binary::COMPONENT.into_iter().chain(self::random(seed).take(4096)).collect();
+        let behind = move || [&binary::COMPONENT[..], &random()].concat();
         let name = format!("random bytes {seed} behind a preamble");
         guests.push(Guest::made(name, refused(Refusal::NotAComponent), behind));
     }
@@ -178,18 +178,6 @@ fn garbage(guests: &mut Vec<Guest>) {
         let name = format!("{sixteenths} sixteenths of a component");
         guests.push(Guest::made(name, refused(Refusal::NotAComponent), truncated));
     }
-}
-
-/// Bytes from a seed (SplitMix64).
-pub fn random(seed: u64) -> impl Iterator<Item = u8> {
-    let mut state = seed;
-    std::iter::from_fn(move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Some((mixed ^ (mixed >> 31)).to_le_bytes())
-    })
-    .flatten()
 }
 
 /// Components that cost the compiler, or each store, too much.

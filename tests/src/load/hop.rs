@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use e2e::{
-    foreshock::{BUILTIN, Foreshock, STANDARD, Setup},
+    foreshock::{Foreshock, STANDARD, Setup, THREE},
     process::{self, Program},
     wire::Upstream,
 };
@@ -74,7 +74,7 @@ impl Hop {
                 let extra = "detection: { selfcheck_every: 0s }\n".to_owned();
                 let setup = Setup { compression: compression.to_owned(), extra, ..Setup::forwarding(upstream.address) };
                 let setup = match kind {
-                    Kind::Three => setup.with(&BUILTIN),
+                    Kind::Three => setup.with(&THREE),
                     Kind::Standard => setup.with(&STANDARD),
                     _ => setup,
                 };

@@ -3,7 +3,7 @@
 use super::{PATIENCE, SHAPE, next, now_nanos, pipelines};
 use anyhow::{Context, Result, ensure};
 use e2e::{
-    foreshock::{BUILTIN, Foreshock, preamble},
+    foreshock::{Foreshock, THREE, preamble},
     payload, process,
     wire::{self, Client, Upstream},
 };
@@ -100,8 +100,7 @@ async fn a_peer_gets_metrics_spans_and_log_records() -> Result<()> {
     let folder = TempDir::new()?;
     let (upstream, mut peer) = (Upstream::start().await?, Upstream::start().await?);
     let push = |more: &str| format!("{{ endpoint: \"{}\", headers: {{ X-Tenant: ops }}{more} }}", peer.address);
-    let detectors: String =
-        BUILTIN.iter().map(|name| format!("  {name}: {{ module: \"builtin:{name}\" }}\n")).collect();
+    let detectors: String = THREE.iter().map(|name| format!("  {name}: {{ module: \"builtin:{name}\" }}\n")).collect();
     let config = format!(
         "{}exporters:\n  otlp: {{ endpoint: \"http://{}\" }}\n  otlp/dead: {{ endpoint: \"http://{}\" }}\n\
          detectors:\n{detectors}{}  telemetry:\n    metrics: {{ otlp: {} }}\n    traces: {{ otlp: {} }}\n    logs: {{ otlp: {} }}\n    \
@@ -109,7 +108,7 @@ async fn a_peer_gets_metrics_spans_and_log_records() -> Result<()> {
         preamble(folder.path()),
         upstream.address,
         process::free_address()?,
-        pipelines("otlp, otlp/dead", &BUILTIN.join(", ")),
+        pipelines("otlp, otlp/dead", &THREE.join(", ")),
         push(", interval: 1s"),
         push(", sampling: 1"),
         push(""),
@@ -145,15 +144,14 @@ async fn own_telemetry_is_forwarded_and_not_looked_at() -> Result<()> {
     let folder = TempDir::new()?;
     let mut upstream = Upstream::start().await?;
     let receiver = process::free_address()?;
-    let detectors: String =
-        BUILTIN.iter().map(|name| format!("  {name}: {{ module: \"builtin:{name}\" }}\n")).collect();
+    let detectors: String = THREE.iter().map(|name| format!("  {name}: {{ module: \"builtin:{name}\" }}\n")).collect();
     let push = |more: &str| format!("{{ otlp: {{ endpoint: \"{receiver}\"{more} }} }}");
     let config = format!(
         "{}exporters:\n  otlp: {{ endpoint: \"http://{}\", compression: none }}\ndetectors:\n{detectors}{}  telemetry:\n    metrics: {}\n    traces: {}\n    logs: {}\n    \
          resource: {{ deployment.environment.name: test }}\ndetection: {{ window: 1s, lateness: 0s, idle: 1s }}\n",
         preamble(folder.path()).replacen("127.0.0.1:0", &receiver.to_string(), 1),
         upstream.address,
-        pipelines("otlp", &BUILTIN.join(", ")),
+        pipelines("otlp", &THREE.join(", ")),
         push(", interval: 1s"),
         push(", sampling: 1"),
         push(""),

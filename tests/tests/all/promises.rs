@@ -4,7 +4,7 @@
 use super::{PATIENCE, SHAPE, next, now_nanos, repository};
 use anyhow::{Context, Result, ensure};
 use e2e::{
-    foreshock::{BUILTIN, Foreshock, Setup},
+    foreshock::{Foreshock, STANDARD, Setup, THREE},
     payload, process,
     wire::{self, Client, Manner, Upstream},
 };
@@ -272,12 +272,17 @@ fn every_finding_explains_itself() -> Result<()> {
     Ok(())
 }
 
-/// Protects the list of detectors that this file relies on.
+/// Protects the lists of detectors that tests and measurements rely on: the program has all of them, and the default configuration uses
+/// just those.
 #[test]
 fn builtin_detectors_are_those_of_the_program() -> Result<()> {
     let folder = TempDir::new()?;
     let address = process::free_address()?;
-    for name in BUILTIN {
+    let default = std::fs::read_to_string(repository().join("otel-config/foreshock.yaml"))?;
+    let used = default.lines().filter_map(|line| line.trim().strip_prefix("module: builtin:"));
+    ensure!(used.collect::<BTreeSet<_>>() == BTreeSet::from(STANDARD), "the default configuration has others");
+    ensure!(THREE.iter().all(|name| STANDARD.contains(name)));
+    for name in STANDARD {
         let file = folder.path().join("config.yaml");
         let text = format!(
             "receivers:\n  otlp:\n    protocols:\n      grpc:\n        endpoint: {address}\nexporters:\n  debug: {{}}\ndetectors:\n  {name}:\n    module: builtin:{name}\n\

@@ -55,8 +55,9 @@ pub(crate) fn missing(what: &str) -> Response {
     page(StatusCode::NOT_FOUND, "Not found · Foreshock", &main)
 }
 
-/// Text that came from telemetry, made harmless in HTML, in attributes too.
-pub(crate) fn escape(text: &str) -> String {
+/// Text that came from telemetry or from a detector, made harmless in HTML, in attributes too.
+#[must_use]
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

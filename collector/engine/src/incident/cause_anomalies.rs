@@ -1,6 +1,9 @@
 //! What the anomalies themselves say about where an incident started: resources used up, and who was odd first.
 
-use super::history::{History, NodeId};
+use super::{
+    history::{History, NodeId},
+    sign::RESOURCES,
+};
 use crate::{
     anomaly::{
         units::{clock, format_value, span_in_words},
@@ -15,23 +18,8 @@ use std::{
     sync::Arc,
 };
 
-/// Words in the names of resources that run out.
-const RESOURCES: [&str; 14] = [
-    "cpu",
-    "memory",
-    "mem_",
-    "heap",
-    "disk",
-    "filesystem",
-    "volume",
-    "pool",
-    "connection",
-    "queue",
-    "thread",
-    "descriptor",
-    "utilization",
-    "saturation",
-];
+/// Words in the names of what else runs out: queues are also what waits, and threads are no harm by themselves.
+const ALSO_RESOURCES: [&str; 2] = ["queue", "thread"];
 
 /// What is known of one service before its spans are looked at.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +54,7 @@ pub(super) fn resources(priors: &BTreeMap<NodeId, Prior>) -> BTreeMap<NodeId, (f
 
 fn is_resource(anomaly: &Anomaly) -> bool {
     let name = anomaly.series.name.to_lowercase();
-    anomaly.series.kind == SeriesKind::Gauge && RESOURCES.iter().any(|word| name.contains(word))
+    anomaly.series.kind == SeriesKind::Gauge && RESOURCES.iter().chain(&ALSO_RESOURCES).any(|word| name.contains(word))
 }
 
 /// 0 to 1: how far above normal, in normal spreads and in doublings.

@@ -1,7 +1,7 @@
 //! What becomes of anomalies and groups from tick to tick: placing, opening, merging, telling, resolving, reopening.
 
 use super::{
-    Correlator, Held, Memory, Telling,
+    Correlator, Held, Telling,
     case::{Case, Findings, Told, case_label, signature},
     corroboration::corroboration,
     explain::View,
@@ -266,12 +266,9 @@ impl Correlator {
     fn merge(&mut self, graph: &Graph, changes: &mut Vec<Event>) {
         // Only what changed can be connected anew, and only with what is near it.
         let mut neighbours = Neighbours::of(self.memory.cases.iter().filter(|(_, case)| case.tells));
-        let around = |memory: &Memory, neighbours: &Neighbours, number: u64, case: &Case| {
-            neighbours.pairs(number, case, graph, &memory.history)
-        };
         let mut pairs = BTreeSet::new();
         for (number, case) in self.memory.cases.iter().filter(|(_, case)| case.tells && case.regroup) {
-            pairs.extend(around(&self.memory, &neighbours, *number, case));
+            pairs.extend(neighbours.pairs(*number, case, graph, &self.memory.history));
         }
         while let Some((first, second)) = pairs.pop_first() {
             let Some((stays, goes, reason)) = self.connected(graph, first, second) else { continue };
@@ -279,7 +276,7 @@ impl Correlator {
             // It has more services now, and so more that is near.
             if let Some(case) = self.memory.cases.get(&stays) {
                 neighbours.add(stays, case);
-                let further = around(&self.memory, &neighbours, stays, case);
+                let further = neighbours.pairs(stays, case, graph, &self.memory.history);
                 pairs.extend(further.into_iter().filter(|pair| *pair > (first, second)));
             }
         }

@@ -49,7 +49,7 @@ const FAILURES: [&str; 7] = ["error", "fail", "drop", "timeout", "reject", "refu
 /// Words in the names of metrics that count what waits.
 const WAITING: [&str; 6] = ["pending", "wait", "lag", "queue", "backlog", "retr"];
 /// Words in the names of resources.
-const RESOURCES: [&str; 12] = [
+pub(super) const RESOURCES: [&str; 12] = [
     "cpu",
     "memory",
     "mem_",

@@ -60,6 +60,14 @@ impl Story {
         }
     }
 
+    /// Goes on from what is kept; gives that.
+    pub(crate) fn restart(&mut self) -> Vec<u8> {
+        let bytes = self.anomalies.snapshot(&service("checkout")).expect("the service is known");
+        self.anomalies = Anomalies::new(AnomalySettings::default());
+        self.anomalies.restore(&service("checkout"), &bytes).expect("it was just written");
+        bytes
+    }
+
     /// The next minute, with what detectors say: name, findings, scores.
     pub(crate) fn minute(&mut self, said: &Verdicts<'_>) -> Said {
         self.minute += 1;
@@ -453,9 +461,7 @@ fn a_restart_changes_nothing() {
         story
     };
     let mut restarted = begin();
-    let bytes = restarted.anomalies.snapshot(&service("checkout")).expect("the service is known");
-    restarted.anomalies = Anomalies::new(AnomalySettings::default());
-    restarted.anomalies.restore(&service("checkout"), &bytes).expect("it was just written");
+    let bytes = restarted.restart();
     let said = rest(&mut begin());
     assert_eq!(changes(&said), [Updated, Ended]);
     assert!(said == rest(&mut restarted));

@@ -6,7 +6,6 @@ use crate::{
 };
 use AnomalyChange::{Detected, Ended, Updated};
 use foreshock_engine::{
-    anomaly::{Anomalies, AnomalySettings},
     event::AnomalyChange,
     quality::{QualityKind, QualityNote},
     verdict::{Finding, Severity},
@@ -116,9 +115,7 @@ fn a_restart_keeps_families() {
         story
     };
     let mut restarted = begin();
-    let bytes = restarted.anomalies.snapshot(&service("checkout")).expect("the service is known");
-    restarted.anomalies = Anomalies::new(AnomalySettings::default());
-    restarted.anomalies.restore(&service("checkout"), &bytes).expect("it was just written");
+    restarted.restart();
     let said = rest(&mut begin());
     assert_eq!(changes(&said), [Updated, Ended]);
     assert!(said == rest(&mut restarted));

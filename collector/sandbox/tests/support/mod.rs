@@ -1,6 +1,8 @@
 //! What the tests of the sandbox share: a sandbox, detectors for it, and windows to feed them.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub(crate) mod listener;
+
 use foreshock_engine::{
     UnixNanos,
     verdict::{Detector, DetectorHealth, Detectors, Verdict},
