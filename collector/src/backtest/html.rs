@@ -5,6 +5,7 @@ use super::{
     session::Scored,
     tables::{Table, tables},
 };
+use foreshock_console::escape;
 use foreshock_engine::UnixNanos;
 use foreshock_scoring::events;
 use std::fmt::Write as _;
@@ -213,20 +214,4 @@ fn number(value: f64) -> String {
     } else {
         format!("{value:.3}")
     }
-}
-
-/// Text that can't be markup: names come from data.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
 }

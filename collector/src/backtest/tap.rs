@@ -133,6 +133,14 @@ impl Sheet {
     }
 }
 
+impl Sheet {
+    /// Forgets what was learned of a service, and which series its ids stood for, but nothing that was heard.
+    fn forget(&mut self, service: &ServiceKey) {
+        self.calibrations.remove(service);
+        self.ids.retain(|(of, _), _| of != service);
+    }
+}
+
 /// Writes what it hears on a sheet.
 pub(super) struct Tap(pub(super) Arc<Mutex<Sheet>>);
 
@@ -140,6 +148,10 @@ impl<D: Detectors> Ear<D> for Tap {
     fn hear(&mut self, detectors: &mut D, closed: &ClosedWindow, verdicts: &[(Arc<Detector>, Verdict)]) {
         let weights = detectors.weights();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take(closed, &weights, verdicts);
+    }
+
+    fn forget(&mut self, service: &ServiceKey) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).forget(service);
     }
 }
 

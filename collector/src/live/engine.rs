@@ -209,7 +209,7 @@ impl Engine {
 }
 
 /// A thread of detection.
-fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
+pub(super) fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
     let run = move || {
         yield_to_forwarding();
         work();

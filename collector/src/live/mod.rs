@@ -140,9 +140,8 @@ impl Live {
         })?;
         let (reload, asks) = std::sync::mpsc::channel();
         let replacer = Replacer::new(config.clone(), loaded, orders, running.clone(), Arc::clone(&counters));
-        let thread = std::thread::Builder::new().name("replacer".to_owned());
         // Not waited for: it ends when the hop is dropped, or when what it compiles is done.
-        thread.spawn(move || replacer.run(&asks)).context("a thread can't be started")?;
+        engine::spawn("replacer".to_owned(), move || replacer.run(&asks))?;
 
         let ways = Signal::ALL.map(|signal| way(config, signal, &exporters));
         let intake: Arc<dyn Intake> = Arc::new(Forwarding::new(ways, Arc::clone(&detection), Arc::clone(&counters)));

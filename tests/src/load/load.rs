@@ -119,7 +119,8 @@ async fn send(
     }
 }
 
-/// Waits until the program has used next to no processor time for half a second.
+/// Waits until the program has used next to no processor time for half a second. Fails if it works on for two minutes: what is measured
+/// then would be the next part's.
 pub(crate) async fn settle(hop: &Hop) -> Result<()> {
     let Some(program) = hop.program() else { return Ok(()) };
     let mut last = program.cpu_seconds()?;
@@ -127,9 +128,9 @@ pub(crate) async fn settle(hop: &Hop) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let now = program.cpu_seconds()?;
         if now - last < 0.02 {
-            break;
+            return Ok(());
         }
         last = now;
     }
-    Ok(())
+    bail!("the program did not come to rest within two minutes")
 }
