@@ -17,7 +17,7 @@ const COLD_REACH: f64 = 0.35;
 const CURVED_REACH: f64 = 2.0;
 /// Share of the way to the limit that must be behind before a line is followed to it: of straight rises most turn back early, and no
 /// test can tell those that will.
-const UNDER_WAY: f64 = 0.5;
+const UNDER_WAY: f64 = 0.55;
 /// Share of the way from which on there is no time left for doubts.
 const CLOSE: f64 = 0.8;
 /// Blocks in a row that must agree.
@@ -183,18 +183,18 @@ impl Scale {
         let bent = if rises { self.curved(&line, peaks, gap, block) } else { None };
         let curved = bent.unwrap_or(straight);
         let (is_new, reach) = self.is_new(line.level, moment);
-        let is_near = if bent.is_none() {
-            done >= UNDER_WAY && straight <= reach * length
-        } else {
-            straight <= reach * length || curved <= reach.min(CURVED_REACH) * length
-        };
+        let is_near = straight <= reach * length || curved <= reach.min(CURVED_REACH) * length;
+        let is_under_way = bent.is_some() || done >= UNDER_WAY;
         let others_keep_on = moment.finer_keep_on && (moment.coarser_keep_on || done >= CLOSE);
         let agrees = rises && self.keeps_on && others_keep_on && is_new && is_near;
         self.agreeing = if agrees { self.agreeing.saturating_add(1) } else { 0 };
         (self.reaches, self.at) = (curved, now);
         self.unevenness = errors.line / errors.mean.max(1e-15);
         if !self.is_active {
-            if self.agreeing >= if done >= CLOSE { CLOSE_CONFIRMATIONS } else { CONFIRMATIONS } {
+            // Where the past is known, there is less to doubt.
+            let is_close = done >= CLOSE && reach >= REACH;
+            let confirmations = if is_close { CLOSE_CONFIRMATIONS } else { CONFIRMATIONS };
+            if is_under_way && self.agreeing >= confirmations {
                 (self.is_active, self.doubting, self.raised_slope) = (true, 0, line.slope);
             }
             return;

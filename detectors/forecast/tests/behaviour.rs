@@ -40,14 +40,14 @@ fn a_leak_is_warned_of_and_cleared() {
     let id = driver.series("memory", Kind::Gauge, &[]);
     let said = findings(&mut driver, id, leak(330));
     let first = said.iter().position(Option::is_some).expect("a warning");
-    assert!((900..940).contains(&first), "first at minute {first}, half of the rise is behind at 900");
+    assert!((900..960).contains(&first), "first at minute {first}, half of the rise is behind at 900");
     let at = |minute: usize| said[minute].as_ref().expect("a warning");
-    let forecast = at(950).forecast.expect("a forecast");
+    let forecast = at(960).forecast.expect("a forecast");
     let start = driver.next_start_ns() - said.len() as u64 * MINUTE_NS;
     let reaches = (forecast.reaches_ns - start) / MINUTE_NS;
     assert!((1_020..1_140).contains(&reaches), "said minute {reaches}, it is 1080");
     assert!(forecast.earliest_ns <= forecast.reaches_ns && forecast.reaches_ns <= forecast.latest_ns);
-    assert_eq!((at(950).severity, at(1_049).severity), (Severity::Warning, Severity::Error));
+    assert_eq!((at(960).severity, at(1_049).severity), (Severity::Warning, Severity::Error));
     // Restarted: back to where it was.
     let after = findings(&mut driver, id, std::iter::repeat_n(0.4, 120));
     assert!(after.last().expect("a verdict").is_none());
