@@ -14,11 +14,22 @@ const REACH: f64 = 3.0;
 /// The same where too little is known of the past.
 const COLD_REACH: f64 = 0.35;
 /// The same along a curve.
-const CURVED_REACH: f64 = 0.7;
+const CURVED_REACH: f64 = 2.0;
+/// Share of the way to the limit that must be behind before a line is followed to it: of straight rises most turn back early, and no
+/// test can tell those that will.
+const UNDER_WAY: f64 = 0.55;
+/// Share of the way from which on there is no time left for doubts.
+const CLOSE: f64 = 0.8;
 /// Blocks in a row that must agree.
 const CONFIRMATIONS: u8 = 3;
+/// The same where the limit is close.
+const CLOSE_CONFIRMATIONS: u8 = 2;
 /// How much of what was known before a new high must exceed it by.
 const MARGIN: f64 = 0.25;
+/// How far from the lowest level, as a share of the range, something is still about empty.
+const EMPTIED: f64 = 0.2;
+/// Range of levels, as a share of the limit, of which a clean-up is worth the name.
+const CLEAN_UP: f64 = 0.2;
 /// Slope below which a warning ends, as a share of that at which it was raised.
 const ENDING: f64 = 0.2;
 
@@ -29,6 +40,14 @@ struct Extremes {
     day: u32,
     high: f64,
     low: f64,
+}
+
+/// The highest and lowest centre of some days.
+fn span<'a>(days: impl Iterator<Item = &'a Extremes>) -> Option<(f64, f64)> {
+    days.fold(None, |past, day| {
+        let (high, low) = past.unwrap_or((day.high, day.low));
+        Some((high.max(day.high), low.min(day.low)))
+    })
 }
 
 /// One scale.
@@ -64,6 +83,8 @@ pub(crate) struct Moment {
     pub(crate) block: f64,
     /// Whether the two finer scales say that it keeps on.
     pub(crate) finer_keep_on: bool,
+    /// Whether the two coarser ones do: what is a line in a short look may be the bend of a longer one.
+    pub(crate) coarser_keep_on: bool,
     /// Whether the resource is emptied now and then, so that an old high is no measure.
     pub(crate) is_store: bool,
 }
@@ -123,14 +144,25 @@ impl Scale {
         extremes.low = extremes.low.min(centre);
     }
 
+    /// The days before the blocks that are still remembered.
+    fn remembered(&self, now: f64) -> impl Iterator<Item = &Extremes> {
+        let oldest = ((now / DAY) as u32).saturating_sub(DAYS as u32 + 10);
+        self.days.iter().filter(move |extremes| extremes.day > oldest)
+    }
+
     /// The highest and lowest centre of the days before the blocks.
     fn past(&self, now: f64) -> Option<(f64, f64)> {
-        let oldest = ((now / DAY) as u32).saturating_sub(DAYS as u32 + 10);
-        let known = self.days.iter().filter(|extremes| extremes.day > oldest);
-        known.fold(None, |past, extremes| {
-            let (high, low) = past.unwrap_or((extremes.high, extremes.low));
-            Some((f64::max(high, extremes.high), f64::min(low, extremes.low)))
-        })
+        span(self.remembered(now))
+    }
+
+    /// When it was cleaned up in the days that are remembered, in days since the epoch: the first day on which it was about as empty as
+    /// on any, if there are fuller days before. What is emptied again and again was as empty on the first day.
+    fn cleaned(&self, now: f64) -> Option<u32> {
+        let (high, low) = self.past(now)?;
+        let emptied = self.remembered(now).filter(|day| day.low <= low + EMPTIED * (high - low));
+        let cleaned = emptied.map(|day| day.day).min()?;
+        let is_first = self.remembered(now).all(|day| day.day >= cleaned);
+        (high - low >= CLEAN_UP && !is_first).then_some(cleaned)
     }
 
     fn judge(&mut self, moment: Moment) {
@@ -146,16 +178,23 @@ impl Scale {
         let errors = Errors::of(&self.centres);
         let latest = Line::through(&self.centres[BLOCKS - 6..]);
         let rises = self.rises(&line, &errors, &latest);
-        self.keeps_on = !rises || self.goes_on(peaks);
-        let curved = if rises { self.curved(&line, peaks, gap, block).unwrap_or(straight) } else { straight };
+        let done = self.done(line.level + peaks, now);
+        self.keeps_on = !rises || self.goes_on(peaks, done);
+        let bent = if rises { self.curved(&line, peaks, gap, block) } else { None };
+        let curved = bent.unwrap_or(straight);
         let (is_new, reach) = self.is_new(line.level, moment);
         let is_near = straight <= reach * length || curved <= reach.min(CURVED_REACH) * length;
-        let agrees = rises && self.keeps_on && moment.finer_keep_on && is_new && is_near;
+        let is_under_way = bent.is_some() || done >= UNDER_WAY;
+        let others_keep_on = moment.finer_keep_on && (moment.coarser_keep_on || done >= CLOSE);
+        let agrees = rises && self.keeps_on && others_keep_on && is_new && is_near;
         self.agreeing = if agrees { self.agreeing.saturating_add(1) } else { 0 };
         (self.reaches, self.at) = (curved, now);
         self.unevenness = errors.line / errors.mean.max(1e-15);
         if !self.is_active {
-            if self.agreeing >= CONFIRMATIONS {
+            // Where the past is known, there is less to doubt.
+            let is_close = done >= CLOSE && reach >= REACH;
+            let confirmations = if is_close { CLOSE_CONFIRMATIONS } else { CONFIRMATIONS };
+            if is_under_way && self.agreeing >= confirmations {
                 (self.is_active, self.doubting, self.raised_slope) = (true, 0, line.slope);
             }
             return;
@@ -184,15 +223,29 @@ impl Scale {
             && line.slope * n > 1e-4
     }
 
-    /// Whether a rise that slows down by the same factor from half to half would still reach the limit.
-    fn goes_on(&self, peaks: f64) -> bool {
+    /// The share of the way from the lowest known level to the limit that is behind `level`.
+    fn done(&self, level: f64, now: f64) -> f64 {
+        let low = self.centres.iter().copied().fold(self.past(now).map_or(f64::INFINITY, |(_, low)| low), f64::min);
+        (level - low) / (1.0 - low).max(1e-9)
+    }
+
+    /// Whether a rise that slows down would still reach the limit: by the same factor from half to half, as what saturates does, and,
+    /// unless the limit is close, by the same amount from block to block, as what turns back does.
+    fn goes_on(&self, peaks: f64, done: f64) -> bool {
         let half = BLOCKS / 2;
         let (first, second) = (Line::through(&self.centres[..half]), Line::through(&self.centres[half..]));
-        if first.slope <= 0.0 {
+        let level = second.level + peaks;
+        if first.slope <= 0.0 || second.slope >= first.slope || level >= 1.0 {
             return true;
         }
-        let factor = second.slope / first.slope;
-        factor >= 1.0 || second.level + peaks + second.slope.max(0.0) * half as f64 * factor / (1.0 - factor) >= 1.0
+        let (slope, factor) = (second.slope.max(0.0), (second.slope / first.slope).max(0.0));
+        if level + slope * half as f64 * factor / (1.0 - factor) < 1.0 {
+            return false;
+        }
+        // The slopes are those of the halves' middles.
+        let slowing = (first.slope - second.slope) / half as f64;
+        let slope = (slope - slowing * (half as f64 - 1.0) / 2.0).max(0.0);
+        done >= CLOSE || level + slope * slope / (2.0 * slowing) >= 1.0
     }
 
     /// Seconds to the limit along the exponential or the hyperbola, where one of them fits clearly better than the line. A queue's
@@ -234,7 +287,10 @@ impl Scale {
         let length = BLOCKS as f64 * moment.block;
         let known = (self.closed as usize - BLOCKS) as f64 * moment.block;
         let is_higher = || {
-            let Some((high, low)) = self.past(moment.now) else { return true };
+            let cleaned = if moment.is_store { self.cleaned(moment.now) } else { None };
+            // After a clean-up, the highs before it are no measure.
+            let past = span(self.remembered(moment.now).filter(|day| cleaned.is_none_or(|cleaned| day.day > cleaned)));
+            let Some((high, low)) = past else { return true };
             let range = if moment.is_store { (high - low).min((1.0 - high).max(0.0)) } else { high - low };
             level > high + MARGIN * range
         };

@@ -103,7 +103,8 @@ impl Trend {
         for k in 0..self.scales.len() {
             let keeps_on = |back: usize| k.checked_sub(back).is_none_or(|finer| self.scales[finer].keeps_on());
             let finer_keep_on = keeps_on(1) && keeps_on(2);
-            let moment = Moment { now: end, block: length, finer_keep_on, is_store: self.is_store };
+            let coarser_keep_on = self.scales.iter().skip(k + 1).take(2).all(Scale::keeps_on);
+            let moment = Moment { now: end, block: length, finer_keep_on, coarser_keep_on, is_store: self.is_store };
             let Some(larger) = self.scales[k].close(centre, top, moment) else { break };
             (centre, top) = larger;
             length *= 2.0;

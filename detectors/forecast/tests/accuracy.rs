@@ -3,7 +3,7 @@
 mod cases;
 
 use cases::{
-    Kind,
+    BREACHING, HARMLESS, Kind,
     measure::{figures, play},
 };
 
@@ -12,7 +12,8 @@ use cases::{
 #[test]
 fn it_warns_of_what_comes_and_not_of_what_does_not() {
     let mut worst = (Kind::Flat, 0.0);
-    let sum = figures(3, 3, &mut |_, _, case| play(case), &mut |kind, _, wrong| {
+    let kinds: Vec<Kind> = BREACHING.into_iter().chain(HARMLESS).collect();
+    let sum = figures(&kinds, 3, 3, &mut |kind, _, case| play(kind, case), &mut |kind, _, wrong| {
         if wrong > worst.1 {
             worst = (kind, wrong);
         }

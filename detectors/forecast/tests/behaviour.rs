@@ -33,21 +33,21 @@ fn findings(driver: &mut Driver<Forecast>, id: u32, values: impl Iterator<Item =
     values.map(|value| driver.observe(&[(id, value)]).expect("a verdict").findings.pop()).collect()
 }
 
-/// A leak is warned of well before its end, with a time near the truth; the warning gets more urgent, and ends when the leak does.
+/// A leak is warned of soon after half of its rise, with a time near the truth; the warning gets more urgent, and ends when the leak does.
 #[test]
 fn a_leak_is_warned_of_and_cleared() {
     let mut driver = open(r#"{"limits":[{"series":"memory","limit":1}]}"#);
     let id = driver.series("memory", Kind::Gauge, &[]);
     let said = findings(&mut driver, id, leak(330));
     let first = said.iter().position(Option::is_some).expect("a warning");
-    assert!((720..720 + 180).contains(&first), "first at minute {first}");
+    assert!((900..960).contains(&first), "first at minute {first}, half of the rise is behind at 900");
     let at = |minute: usize| said[minute].as_ref().expect("a warning");
-    let forecast = at(900).forecast.expect("a forecast");
+    let forecast = at(960).forecast.expect("a forecast");
     let start = driver.next_start_ns() - said.len() as u64 * MINUTE_NS;
     let reaches = (forecast.reaches_ns - start) / MINUTE_NS;
     assert!((1_020..1_140).contains(&reaches), "said minute {reaches}, it is 1080");
     assert!(forecast.earliest_ns <= forecast.reaches_ns && forecast.reaches_ns <= forecast.latest_ns);
-    assert_eq!((at(900).severity, at(1_049).severity), (Severity::Warning, Severity::Error));
+    assert_eq!((at(960).severity, at(1_049).severity), (Severity::Warning, Severity::Error));
     // Restarted: back to where it was.
     let after = findings(&mut driver, id, std::iter::repeat_n(0.4, 120));
     assert!(after.last().expect("a verdict").is_none());
@@ -69,6 +69,38 @@ fn limits_below_and_beside_are_known() {
         }
     }
     assert_eq!((low, beside), (Some(0.0), Some(4e9)));
+}
+
+/// What fills up towards a level below its limit is not warned of, though a line through any part of it would lead there.
+#[test]
+fn a_rise_that_slows_down_is_not_warned_of() {
+    let mut driver = open(r#"{"limits":[{"series":"cache","limit":1}]}"#);
+    let id = driver.series("cache", Kind::Gauge, &[]);
+    let mut noise = Noise::new(6);
+    let fill = (0..2_160).map(|minute| {
+        let risen = 1.0 - libm::exp(-(f64::from(minute) - 720.0).max(0.0) / 240.0);
+        0.2 + 0.6 * risen + 0.002 * noise.normal()
+    });
+    let said = findings(&mut driver, id, fill);
+    assert_eq!(said.iter().position(Option::is_some), None);
+}
+
+/// A disk that was cleaned up is warned of when it fills again, long before it is as full as it was; what isn't known to be cleaned up
+/// has to be higher than it was.
+#[test]
+fn what_is_cleaned_up_has_no_old_highs() {
+    let mut first = Vec::new();
+    for name in ["disk.used", "used"] {
+        let mut driver = open(&format!(r#"{{"limits":[{{"series":"{name}","limit":1}}]}}"#));
+        let id = driver.series(name, Kind::Gauge, &[]);
+        // Two days nearly full, then a day and a half from a quarter to the limit.
+        let level = |minute: i32| if minute < 2_880 { 0.9 } else { 0.25 + 0.75 * f64::from(minute - 2_880) / 2_160.0 };
+        let mut noise = Noise::new(7);
+        let said = findings(&mut driver, id, (0..5_000).map(|minute| level(minute) + 0.002 * noise.normal()));
+        first.push(said.iter().position(Option::is_some).map(|minute| level(minute as i32)));
+    }
+    assert!(first[0].is_some_and(|level| (0.6..0.8).contains(&level)), "{first:?}");
+    assert!(first[1].is_none_or(|level| level > 0.9), "{first:?}");
 }
 
 /// A restart in the middle of a rise changes no answer, and a series without a limit costs and says nothing.

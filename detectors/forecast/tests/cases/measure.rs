@@ -1,6 +1,6 @@
 //! What the detector says of generated cases, in the figures of its documentation.
 
-use super::{BREACHING, Case, DAY, HARMLESS, Kind, case};
+use super::{Case, DAY, Kind, case};
 use foreshock_detector::{
     Kind as SeriesKind, Setup,
     testkit::{Driver, FIRST_START_NS},
@@ -35,21 +35,21 @@ pub(crate) struct Outcome {
 pub(crate) type Word = Option<(f64, f64, f64)>;
 
 /// Plays a case through the detector as it is shipped.
-pub(crate) fn play(case: &Case) -> Outcome {
-    judge(case, &hear(case))
+pub(crate) fn play(kind: Kind, case: &Case) -> Outcome {
+    judge(case, &hear(kind, case))
 }
 
 /// What the detector says at each row of a case.
-pub(crate) fn hear(case: &Case) -> Vec<Word> {
+pub(crate) fn hear(kind: Kind, case: &Case) -> Vec<Word> {
     let setup = Setup {
         service: "test".to_owned(),
         resource_attributes: Vec::new(),
-        config: r#"{"limits":[{"series":"level","limit":1}]}"#.to_owned(),
+        config: format!(r#"{{"limits":[{{"series":"{}","limit":1}}]}}"#, kind.series()),
         seed: 1,
         step_ns: (case.step * 1e9) as u64,
     };
     let mut driver = Driver::<Forecast>::open_with(setup).expect("the configuration is right");
-    let id = driver.series("level", SeriesKind::Gauge, &[]);
+    let id = driver.series(kind.series(), SeriesKind::Gauge, &[]);
     let mut said: Vec<Word> = Vec::new();
     for value in &case.values {
         let window = driver.window(&[(id, *value)]);
@@ -120,9 +120,10 @@ pub(crate) struct Figures {
     pub(crate) first_error: f64,
 }
 
-/// Plays `each` cases of every kind. `told` hears the kind, the share of cases warned of, and false warnings a day. `outcome` gives what
+/// Plays `each` cases of every one of the kinds. `told` hears the kind, the share of cases warned of, and false warnings a day. `outcome` gives what
 /// became of a case by its kind, its number and itself.
 pub(crate) fn figures(
+    kinds: &[Kind],
     seed: u64,
     each: u64,
     outcome: &mut dyn FnMut(Kind, u64, &Case) -> Outcome,
@@ -130,14 +131,14 @@ pub(crate) fn figures(
 ) -> Figures {
     let (mut leads, mut errors, mut covered) = (Vec::new(), Vec::new(), Vec::new());
     let (mut right, mut wrong, mut wrong_breaching, mut days, mut breaches) = (0, 0, 0, 0.0, 0);
-    for kind in BREACHING.into_iter().chain(HARMLESS) {
+    for kind in kinds.iter().copied() {
         let (mut warned, mut its_wrong, mut its_days) = (0, 0, 0.0);
         for number in 0..each {
             let outcome = outcome(kind, number, &case(kind, seed.wrapping_mul(10_007).wrapping_add(number)));
             its_wrong += outcome.false_warnings;
             its_days += outcome.days;
             right += outcome.right_warnings;
-            if BREACHING.contains(&kind) {
+            if kind.reaches() {
                 breaches += 1;
                 wrong_breaching += outcome.false_warnings;
                 let in_time = outcome.lead.is_some_and(|lead| lead >= 0.1);

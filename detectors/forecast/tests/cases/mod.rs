@@ -1,8 +1,10 @@
-//! Generated series of which it is known whether and when they reach their limit of 1: seven kinds that do, eleven that don't.
+//! Generated series of which it is known whether and when they reach their limit of 1: seven kinds that do, eleven that don't, and those of
+//! `added`.
 //!
 //! A breaching series ends where the median of five values reaches the limit. Harmless ones never do. The kinds are those of
 //! resources as they are met in practice; sizes, noise, steps and rhythms are drawn anew for each seed.
 
+mod added;
 pub(crate) mod measure;
 
 use foreshock_detector::testkit::Noise;
@@ -32,6 +34,14 @@ pub(crate) enum Kind {
     Flat,
     HeavyTail,
     WarmUp,
+    /// Collected again and again, each time a little less: reaches the limit.
+    Heap,
+    /// Cleaned up, and filled again to the limit, past an old high.
+    Refill,
+    /// A day with more to do than any before.
+    Campaign,
+    /// Grows, but not for weeks to the limit.
+    Growth,
 }
 
 /// Kinds that reach the limit.
@@ -53,6 +63,21 @@ pub(crate) const HARMLESS: [Kind; 11] = [
     Kind::WarmUp,
 ];
 
+/// Kinds that are not among those with which the thresholds were found; the first two reach the limit.
+pub(crate) const ADDED: [Kind; 4] = [Kind::Heap, Kind::Refill, Kind::Campaign, Kind::Growth];
+
+impl Kind {
+    /// Whether its series reach the limit.
+    pub(crate) fn reaches(self) -> bool {
+        BREACHING.contains(&self) || matches!(self, Self::Heap | Self::Refill)
+    }
+
+    /// What the series is called: what is known to be filled and emptied is judged by other highs.
+    pub(crate) fn series(self) -> &'static str {
+        if self == Self::Refill { "disk.level" } else { "level" }
+    }
+}
+
 /// One series.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
@@ -72,7 +97,7 @@ pub(crate) fn case(kind: Kind, seed: u64) -> Case {
     for _ in 0..200 {
         let (mut values, step, onset) = draw(kind, &mut random);
         let breach = values.windows(5).position(|five| five.iter().filter(|value| **value >= 1.0).count() >= 3);
-        match (BREACHING.contains(&kind), breach) {
+        match (kind.reaches(), breach) {
             (true, Some(first)) if first + 4 > onset + 10 => {
                 values.truncate(first + 5);
                 return Case { values, step, onset, breach: Some(first + 4) };
@@ -190,6 +215,7 @@ fn draw(kind: Kind, random: &mut Random) -> (Vec<f64>, f64, usize) {
         Kind::Queue => queue(random),
         Kind::Latency => latency(random),
         Kind::Countdown => countdown(random),
+        kind if ADDED.contains(&kind) => added::draw(kind, random),
         _ => harmless(kind, random),
     }
 }
