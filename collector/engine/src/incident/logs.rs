@@ -1,4 +1,4 @@
-//! Which logs go with an incident: templates that are new, more frequent or errors, in groups of like wording.
+//! Which logs go with an incident: templates that are new or more frequent, in groups of like wording.
 //!
 //! Templates are weighed by TF-IDF (Spärck Jones 1972; smoothed as `ln((1 + n) / (1 + df)) + 1`, rows scaled to length 1) and
 //! grouped by k-means. The number of groups, at most six, is the one with the best silhouette (Rousseeuw 1987). The first
@@ -26,8 +26,10 @@ const MAX_WORDS: usize = 256;
 const MAX_GROUPS: usize = 6;
 /// Groups below this silhouette are no groups.
 const MIN_SILHOUETTE: f64 = 0.15;
-/// A template counts as more frequent from this many times its earlier rate.
+/// A template counts as more frequent from this many times its earlier rate, one of errors sooner. Errors that come as often as ever
+/// are not what an incident is about.
 const MORE: f64 = 3.0;
+const MORE_ERRORS: f64 = 2.0;
 /// OTLP severity number from which a record is an error.
 const ERROR: i32 = 17;
 
@@ -76,7 +78,7 @@ pub(super) fn clusters(
     clusters
 }
 
-/// What is new, more frequent or an error, most records first; and all error records.
+/// What is new or more frequent, most records first; and all error records.
 fn documents(memory: &ServiceMemory, from: UnixNanos, to: UnixNanos, before: u64) -> (Vec<Document>, u64) {
     let mut during: BTreeMap<u64, Document> = BTreeMap::new();
     let mut earlier: BTreeMap<u64, u64> = BTreeMap::new();
@@ -108,7 +110,8 @@ fn documents(memory: &ServiceMemory, from: UnixNanos, to: UnixNanos, before: u64
         .into_iter()
         .filter(|(template, document)| {
             let earlier = rate(earlier.get(template).copied().unwrap_or(0), earlier_windows);
-            document.errors > 0 || rate(document.records, windows) >= MORE * earlier
+            let more = if document.errors > 0 { MORE_ERRORS } else { MORE };
+            rate(document.records, windows) >= more * earlier
         })
         .collect();
     documents.sort_by(|(a_id, a), (b_id, b)| b.records.cmp(&a.records).then(a_id.cmp(b_id)));
@@ -268,17 +271,20 @@ mod tests {
     }
 
     fn story() -> ServiceMemory {
-        let usual = || vec![excerpt(1, "order <*> placed", 9, 50), excerpt(2, "cache miss for <*>", 9, 20)];
+        let usual = || {
+            let refused = excerpt(7, "card <*> refused", 17, 8);
+            vec![excerpt(1, "order <*> placed", 9, 50), excerpt(2, "cache miss for <*>", 9, 20), refused]
+        };
         let mut memory = ServiceMemory::default();
         for minute in 1..=10u64 {
             let mut excerpts = usual();
-            let mut error_records = 0;
+            let mut error_records = 8;
             if minute > 7 {
                 excerpts.push(excerpt(3, "connection pool timeout after <*> ms", 17, 70));
                 excerpts.push(excerpt(4, "connection pool exhausted, timeout", 17, 4));
                 excerpts.push(excerpt(5, "retry payment request <*>", 17, 20));
                 excerpts.push(excerpt(6, "payment request gave up", 17, 6));
-                error_records = 100;
+                error_records += 100;
             }
             memory.remember_logs(UnixNanos(minute * 60_000_000_000), error_records, &excerpts);
         }
@@ -293,14 +299,14 @@ mod tests {
             .collect()
     }
 
-    /// The share in the sentence ("74 % of its error logs") comes from here; usual logs must not take part.
+    /// The share in the sentence ("69 % of its error logs") comes from here; usual logs must not take part, and of usual errors only the number.
     #[test]
     fn like_errors_form_one_group_with_their_share() {
         assert_eq!(
             grouped(),
             [
-                ("connection pool timeout after <*> ms".to_owned(), 222, 0.74),
-                ("retry payment request <*>".to_owned(), 78, 0.26),
+                ("connection pool timeout after <*> ms".to_owned(), 222, 222.0 / 324.0),
+                ("retry payment request <*>".to_owned(), 78, 78.0 / 324.0),
             ]
         );
     }

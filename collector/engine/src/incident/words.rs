@@ -141,6 +141,17 @@ pub(super) fn sentence(story: &Story<'_>) -> String {
             }
         }
     }
+    if telling.is_none() {
+        // Clusters are of lines that are new or more frequent; the one with most records comes first.
+        let more = story.logs.iter().find(|cluster| cluster.service == *of);
+        let lead_says = |text: &str| lead.series.kind == SeriesKind::LogTemplate && text == template_text(&lead.series);
+        if let Some((text_of, count)) = more.map(|cluster| (cut(&cluster.text, MAX_LOG_TEXT), cluster.count))
+            && !lead_says(&text_of)
+        {
+            let times = if count == 1 { "once".to_owned() } else { format!("{count} times") };
+            text.push_str(&format!("; it logs '{text_of}' more than before ({times})"));
+        }
+    }
     if let Some(cause) = story.cause.filter(|cause| cause.service != *of) {
         text.push_str(&format!("; it probably started in {}", story.name(&cause.service)));
     }

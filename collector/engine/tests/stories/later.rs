@@ -145,6 +145,26 @@ fn a_log_text_is_said_once_and_cut() {
     );
 }
 
+/// Errors that come as often as ever are not what an incident is about; lines that come more often are, be they no errors.
+#[test]
+fn what_the_logs_say_is_what_changed_in_them() {
+    const USUAL: (&str, u64) = ("card <*> refused", 5);
+    let mut shop = Shop::new(&["a"], &[]);
+    shop.logs.insert("a", vec![USUAL]);
+    shop.quiet(1, 10);
+    shop.logs.insert("a", vec![USUAL, ("slow query on <*>", 30)]);
+    shop.quiet(10, 11);
+    let said = [anomaly("a", What::Latency, 9, Severity::Error), anomaly("a", What::Cpu, 9, Severity::Warning)];
+    let events = shop.minute(11, said.iter().map(begins).collect());
+    let incident = told(&events, IncidentChange::Opened).expect("two kinds of series agree");
+    assert!(
+        incident.sentence.contains("; it logs 'slow query on <*>' more than before (60 times); "),
+        "{}",
+        incident.sentence
+    );
+    assert!(!incident.sentence.contains("refused"), "{}", incident.sentence);
+}
+
 fn named(namespace: &str, name: &str, minute: u64) -> ShardOutput {
     ShardOutput::Window(Box::new(WindowFacts {
         service: ServiceKey::new(namespace, name),

@@ -121,7 +121,7 @@ pub(crate) struct Shop {
     pub(crate) version: BTreeMap<&'static str, &'static str>,
     /// Calls a minute of every service, 600 unless told.
     pub(crate) load: u64,
-    /// Error logs a minute: template and count.
+    /// Logs a minute: template and count. Those that begin with `slow` are warnings, all others errors.
     pub(crate) logs: BTreeMap<&'static str, Vec<(&'static str, u64)>>,
     /// Minutes by which a service's clock is ahead.
     pub(crate) ahead: BTreeMap<&'static str, u64>,
@@ -176,7 +176,9 @@ impl Shop {
         let window = |name: &&'static str| {
             let shift = self.ahead.get(name).copied().unwrap_or(0);
             let logs = self.logs.get(name).map_or(&[][..], Vec::as_slice);
-            let error_log_records = logs.iter().map(|(_, count)| count).sum();
+            let severity_number = |text: &str| if text.starts_with("slow") { 13 } else { 17 };
+            let errors = logs.iter().filter(|(text, _)| severity_number(text) == 17);
+            let error_log_records = errors.map(|(_, count)| count).sum();
             let mut facts = WindowFacts {
                 service: service(name),
                 start: at(minute + shift - 1),
@@ -184,7 +186,7 @@ impl Shop {
                 signals: GoldenSignals {
                     calls: self.load,
                     error_log_records,
-                    log_records: error_log_records,
+                    log_records: logs.iter().map(|(_, count)| count).sum(),
                     ..Default::default()
                 },
                 versions: self.version.get(name).map(|version| (*version).into()).into_iter().collect(),
@@ -193,7 +195,7 @@ impl Shop {
                     .map(|(text, count)| LogExcerpt {
                         template: xxhash_rust::xxh3::xxh3_64(text.as_bytes()),
                         text: (*text).into(),
-                        severity_number: 17,
+                        severity_number: severity_number(text),
                         count: *count,
                         samples: vec![(*text).into()],
                     })
