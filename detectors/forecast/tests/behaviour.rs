@@ -71,18 +71,26 @@ fn limits_below_and_beside_are_known() {
     assert_eq!((low, beside), (Some(0.0), Some(4e9)));
 }
 
-/// What fills up towards a level below its limit is not warned of, though a line through any part of it would lead there.
+/// What fills up towards a level below its limit, and what rises in a bow and falls again, is mostly not warned of, though lines
+/// through parts of it lead there.
 #[test]
-fn a_rise_that_slows_down_is_not_warned_of() {
-    let mut driver = open(r#"{"limits":[{"series":"cache","limit":1}]}"#);
-    let id = driver.series("cache", Kind::Gauge, &[]);
-    let mut noise = Noise::new(6);
-    let fill = (0..2_160).map(|minute| {
-        let risen = 1.0 - libm::exp(-(f64::from(minute) - 720.0).max(0.0) / 240.0);
-        0.2 + 0.6 * risen + 0.002 * noise.normal()
-    });
-    let said = findings(&mut driver, id, fill);
-    assert_eq!(said.iter().position(Option::is_some), None);
+fn a_rise_that_slows_down_is_mostly_not_warned_of() {
+    let mut warned = Vec::new();
+    for seed in 0..20 {
+        let mut driver = open(r#"{"limits":[{"series":"cache","limit":1}]}"#);
+        let id = driver.series("cache", Kind::Gauge, &[]);
+        let mut noise = Noise::new(seed);
+        let slowness = 60.0 + 20.0 * seed as f64;
+        let level = |minute: i32| {
+            let x = (f64::from(minute) - 720.0).max(0.0) / slowness;
+            let risen =
+                if seed % 2 == 0 { 1.0 - libm::exp(-x) } else { libm::sin((x / 4.0).min(1.0) * std::f64::consts::PI) };
+            0.2 + 0.7 * risen
+        };
+        let said = findings(&mut driver, id, (0..2_700).map(|minute| level(minute) + 0.005 * noise.normal()));
+        warned.extend(said.iter().any(Option::is_some).then_some(seed));
+    }
+    assert!(warned.len() <= 9, "{warned:?}");
 }
 
 /// A disk that was cleaned up is warned of when it fills again, long before it is as full as it was; what isn't known to be cleaned up

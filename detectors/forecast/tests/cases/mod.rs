@@ -63,7 +63,7 @@ pub(crate) const HARMLESS: [Kind; 11] = [
     Kind::WarmUp,
 ];
 
-/// Kinds that are not among those with which the thresholds were found; the first two reach the limit.
+/// Kinds that were added later, and are summed up apart; the first two reach the limit.
 pub(crate) const ADDED: [Kind; 4] = [Kind::Heap, Kind::Refill, Kind::Campaign, Kind::Growth];
 
 impl Kind {
