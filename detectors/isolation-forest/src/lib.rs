@@ -10,6 +10,7 @@
 mod config;
 mod features;
 mod forest;
+mod history;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ use foreshock_detector::{
 use series::{Model, Opinion};
 
 /// Layout of the saved state.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 /// Forests grown in one window.
 const GROWN_AT_ONCE: usize = 8;
 

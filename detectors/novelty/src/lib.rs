@@ -61,7 +61,7 @@ use foreshock_detector::{About, Fault, Judgement, Kind, PerSeries, Row, Series, 
 use series::{Model, Moment};
 
 /// Layout of the saved state.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 /// Series trained in one window; others wait, so that no window takes long.
 const TRAINED_AT_ONCE: usize = 4;
 

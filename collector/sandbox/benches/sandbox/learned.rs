@@ -54,7 +54,7 @@ const LIGHT: Part =
     Part { name: "novelty", config: r#"{"form":"light"}"#, native: native::<foreshock_novelty::Novelty> };
 
 pub(crate) fn tables() {
-    for series in [50, 400] {
+    for series in [50, 200] {
         line(format_args!("\n{series} series\n"));
         line(format_args!(
             "| detector | state, bytes a series | linear memory | with a snapshot taken | us a sample | native | \
