@@ -110,6 +110,6 @@ mod tests {
             let at = |share: f64| column[(share * (count - 1) as f64) as usize];
             assert_eq!(quantiles, (at(0.01), at(0.5), at(0.99)), "of {count}");
         }
-        assert_eq!(super::quantiles(&mut []), (0.0, 0.0, 0.0));
+        assert_eq!(quantiles(&mut []), (0.0, 0.0, 0.0));
     }
 }
