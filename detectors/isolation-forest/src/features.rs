@@ -107,7 +107,7 @@ mod tests {
             let mut column: Vec<f64> = (0..count).map(|_| noise.normal()).collect();
             let quantiles = quantiles(&mut column);
             column.sort_by(f64::total_cmp);
-            let at = |share: f64| column[(share * (count - 1) as f64) as usize];
+            let at = |share: f64| column[(share * f64::from(count - 1)) as usize];
             assert_eq!(quantiles, (at(0.01), at(0.5), at(0.99)), "of {count}");
         }
         assert_eq!(quantiles(&mut []), (0.0, 0.0, 0.0));
