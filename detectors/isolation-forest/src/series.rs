@@ -4,15 +4,14 @@ use crate::{
     Config,
     features::{NAMES, ROLLING, Scale, features},
     forest::{FEATURES, Forest, Random, Row},
+    history::History,
 };
 use foreshock_detector::{
     Kind,
     math::{log1p, log10, sqrt, trunc},
-    packed,
     stats::{Habit, Streak, Tail, noise_floor},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
 
 /// Values are kept as `f32`; larger ones are cut to this.
 const LARGEST: f64 = 1e30;
@@ -21,12 +20,12 @@ const LEAST_SPREAD: f64 = 0.3;
 /// Of a series that is odd, only every so many windows are learned.
 const ODD_LEARNING: u32 = 8;
 /// Rows that the usual path lengths are learned from, about; more say little more.
-const GAUGED_ROWS: usize = 256;
+const GAUGED_ROWS: usize = 128;
 /// Distances, as shares of where the tail begins, below which a row is usual: by the first trees alone, and by more of them, which
 /// err less.
 const USUAL: [f64; 3] = [0.0, 0.25, 0.5];
 
-/// All that is known of one series: the forest (6 KB with 32 trees) and 4 bytes a kept window.
+/// All that is known of one series: the forest (4 KB with 32 trees) and 1.25 bytes a kept window.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Model {
     recent: Recent,
@@ -42,8 +41,7 @@ pub struct Model {
     pub(crate) streak: Streak,
     scale: Scale,
     forest: Forest,
-    #[serde(with = "packed::floats")]
-    values: VecDeque<f32>,
+    history: History,
 }
 
 /// The newest values, the newest last; also the end of what is kept, but at hand.
@@ -75,14 +73,16 @@ impl Model {
     /// Whether what was restored can be worked with.
     pub(crate) fn is_sane(&self) -> bool {
         let numbers = [self.usual_count, self.path.0, self.path.1, self.scale.usual.0, self.scale.usual.1];
-        let kept = self.values.iter().chain(&self.recent.values).map(|value| f64::from(*value));
-        usize::from(self.recent.known) <= ROLLING && numbers.into_iter().chain(kept).all(f64::is_finite)
+        let recent = self.recent.values.iter().map(|value| f64::from(*value));
+        usize::from(self.recent.known) <= ROLLING
+            && self.history.is_sane()
+            && numbers.into_iter().chain(recent).all(f64::is_finite)
     }
 
     /// Whether the forest should be grown (again) now.
     pub(crate) fn is_due(&self, config: &Config) -> bool {
         if self.grown == 0 {
-            return self.values.len() >= config.minimum_samples as usize;
+            return self.history.len() >= config.minimum_samples as usize;
         }
         // Young forests are replaced sooner: at twice the windows they were grown on.
         self.since_grown >= config.retrain_every.min(self.learned / 2)
@@ -90,8 +90,8 @@ impl Model {
 
     /// Grows the forest on the windows kept.
     pub(crate) fn train(&mut self, config: &Config, kind: Kind, step: f64, seed: u64) {
-        let values = self.values.make_contiguous();
-        let floor = floor(kind, values, self.usual_count, self.whole, step);
+        let values = self.history.values(config.training_window as usize);
+        let floor = floor(kind, &values, self.usual_count, self.whole, step);
         let rows: Vec<[f64; FEATURES]> = values
             .windows(ROLLING + 1)
             .map(|seen| features(&seen[..ROLLING], f64::from(seen[ROLLING]), floor))
@@ -164,11 +164,8 @@ impl Model {
         self.since_grown = self.since_grown.saturating_add(1);
         self.whole &= value == trunc(value);
         self.usual_count += (count - self.usual_count) / f64::from(self.learned.min(360));
-        while self.values.len() >= config.training_window as usize {
-            self.values.pop_front();
-        }
         let value = value.clamp(-LARGEST, LARGEST) as f32;
-        self.values.push_back(value);
+        self.history.push(value, config.training_window as usize);
         self.recent.push(value);
     }
 

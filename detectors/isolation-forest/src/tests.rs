@@ -135,7 +135,7 @@ fn the_state_is_bounded() {
     let mut service = Service::new(24, "{}");
     service.run(900, |_, _| {});
     let bytes = service.driver.snapshot().expect("saved").bytes.len();
-    assert!(bytes <= 6 * 15_500, "{bytes} bytes");
+    assert!(bytes <= 6 * 5_500, "{bytes} bytes");
 }
 
 /// Whatever the numbers and gaps, verdicts keep the contract, and a restart at any time changes no later answer.

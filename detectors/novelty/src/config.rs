@@ -25,7 +25,7 @@ impl Setting for Form {
 foreshock_detector::settings! {
     /// What a user can set.
     pub struct Config {
-        /// light: four members, about 9 KB a series. full: eight members, about 19 KB a series, fewer false alarms.
+        /// light: four members, about 6 KB a series. full: eight members, about 12 KB a series, fewer false alarms.
         pub form: Form = Form::Full;
         /// Mean vote of the members from which a series is odd. 0.38 is balanced, 0.46 to 0.5 quiet.
         pub threshold: f64 = 0.42, in 0.1..=2.0;
@@ -67,11 +67,8 @@ impl Form {
         }
     }
 
-    /// Prototypes of one member.
-    pub(crate) fn capacity(self) -> usize {
-        match self {
-            Self::Light => 64,
-            Self::Full => 80,
-        }
+    /// Prototypes of one member. Those with longer contexts take twice the room each, and have half as many.
+    pub(crate) fn capacity(shape: Shape) -> u8 {
+        if shape.levels > 4 { 32 } else { 64 }
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     net::{Bounds, Fit, Net},
     scale::{Map, Range, Scale},
 };
-use foreshock_detector::math::sqrt;
+use foreshock_detector::{math::sqrt, packed};
 use serde::{Deserialize, Serialize};
 
 /// Levels of the longest context.
@@ -35,8 +35,9 @@ impl Shape {
         (warmup / (self.levels * self.contexts)).max(1)
     }
 
-    fn width(self) -> usize {
-        4 * self.levels
+    /// Bytes of a context.
+    fn width(self) -> u8 {
+        4 * self.levels as u8
     }
 
     /// Steps for which the member stays silent after it spoke.
@@ -45,28 +46,28 @@ impl Shape {
     }
 }
 
-/// One member. Fits are kept in 16 bits, misses in 8.
+/// One member. Fits are kept in a byte each.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Member {
     scale: Scale,
     /// The newest levels, oldest first.
-    levels: Vec<f64>,
+    levels: Vec<f32>,
     net: Net,
     /// Steps so far.
     steps: u32,
-    low: f64,
-    high: f64,
-    mean_fit: f64,
+    low: f32,
+    high: f32,
+    mean_fit: f32,
     fits_seen: u32,
-    /// The fits of the last half warm-up, and the misses of the last one; the newest stands at `steps` modulo their length.
-    fits: Vec<u16>,
-    misses: Vec<u8>,
+    /// The fits of as many steps as the last warm-up had, and one more; the newest stands at `steps` modulo their number.
+    #[serde(with = "packed::bytes")]
+    fits: Vec<u8>,
     /// When it last spoke and the fit then; the smallest fits of all times it spoke.
     spoke_at: u32,
-    spoke_fit: f64,
+    spoke_fit: f32,
     spoken: u32,
-    spoken_sum: f64,
-    spoken_last: f64,
+    spoken_sum: f32,
+    spoken_last: f32,
     updated_at: u32,
     is_masked: bool,
     calm_steps: u32,
@@ -74,7 +75,7 @@ pub(crate) struct Member {
 
 impl Member {
     /// A member that has learned the rows of the warm-up.
-    pub(crate) fn train(shape: Shape, capacity: usize, rows: &[f64], range: Range) -> Self {
+    pub(crate) fn train(shape: Shape, capacity: u8, rows: &[f64], range: Range) -> Self {
         let step = shape.step(rows.len()) as u32;
         let mut scale = Scale::new(shape.map);
         let mut levels = vec![0.0; shape.levels];
@@ -82,15 +83,16 @@ impl Member {
         for row in rows {
             if let Some(value) = scale.step(*row, range, step) {
                 // Here the range holds what the warm-up saw: both maps reach beyond it.
-                push(&mut levels, scale.level(value));
+                push(&mut levels, scale.level(value) as f32);
                 contexts.push(features(&levels));
             }
         }
         let first = (shape.levels - 1).min(contexts.len());
         // The first contexts are not full yet: they say nothing.
         for context in contexts.iter_mut().take(first) {
-            context[..shape.width() / 2].fill(0);
-            context[shape.width() / 2..].fill(255);
+            let (plain, complement) = context.split_at_mut(2 * shape.levels);
+            plain.fill(0);
+            complement.fill(255);
         }
         let bound = first_bound(shape, capacity, &contexts, first);
         let steps = contexts.len() as u32;
@@ -99,12 +101,11 @@ impl Member {
             levels,
             net: Net::new(shape.width(), capacity),
             steps: 0,
-            low: bound,
-            high: bound,
+            low: bound as f32,
+            high: bound as f32,
             mean_fit: 0.0,
             fits_seen: 0,
-            fits: vec![u16::MAX; contexts.len() / 2 + 1],
-            misses: vec![0; contexts.len() + 1],
+            fits: vec![u8::MAX; contexts.len() + 1],
             spoke_at: 0,
             spoke_fit: 0.0,
             spoken: 0,
@@ -121,7 +122,7 @@ impl Member {
             } else if k < first {
                 (member.net.fit(context), true)
             } else {
-                member.net.learn(context, member.bounds(), member.steps)
+                member.net.learn(context, member.bounds())
             };
             member.calm_steps = if is_novel { 0 } else { member.calm_steps + 1 };
             member.is_masked |= is_novel;
@@ -132,16 +133,25 @@ impl Member {
     }
 
     fn bounds(&self) -> Bounds {
-        Bounds { low: self.low, high: self.high }
+        Bounds { low: f64::from(self.low), high: f64::from(self.high) }
     }
 
     fn remember(&mut self, fit: Fit) {
         self.fits_seen = self.fits_seen.saturating_add(1);
-        self.mean_fit += (fit.all - self.mean_fit) / f64::from(self.fits_seen);
-        let place = self.steps as usize;
-        let (fits, misses) = (self.fits.len(), self.misses.len());
-        self.fits[place % fits] = (fit.all * 65_535.0) as u16;
-        self.misses[place % misses] = ((self.high - fit.all).clamp(0.0, MOST_MISS) / MOST_MISS * 255.0) as u8;
+        self.mean_fit += (fit.all as f32 - self.mean_fit) / self.fits_seen as f32;
+        let place = self.steps as usize % self.fits.len();
+        self.fits[place] = (fit.all * 255.0) as u8;
+    }
+
+    /// The fits of so many steps, the newest first.
+    fn latest_fits(&self, steps: usize) -> impl Iterator<Item = f64> {
+        let (after, before) = self.fits.split_at(self.steps as usize % self.fits.len() + 1);
+        after.iter().rev().chain(before.iter().rev()).take(steps).map(|fit| f64::from(*fit) / 255.0)
+    }
+
+    /// Steps of the warm-up.
+    fn warmup_steps(&self) -> u32 {
+        self.fits.len() as u32 - 1
     }
 
     /// Takes a row; `warmup` is the length of the warm-up in rows. Gives what the member says, 0 for nothing.
@@ -149,31 +159,33 @@ impl Member {
         let Some(value) = self.scale.step(value, range, shape.step(warmup) as u32) else { return 0.0 };
         if let Some(widened) = self.scale.widen(value) {
             self.net.widen(widened.share, widened.offset);
-            self.levels.iter_mut().for_each(|level| *level = *level * widened.share + widened.offset);
+            let moved = |level: f32| (f64::from(level) * widened.share + widened.offset) as f32;
+            self.levels.iter_mut().for_each(|level| *level = moved(*level));
         }
-        push(&mut self.levels, self.scale.level(value));
+        push(&mut self.levels, self.scale.level(value) as f32);
         let context = features(&self.levels);
         self.steps = self.steps.saturating_add(1);
-        let (mask, warmup_steps) = (shape.mask(), self.misses.len() as u32 - 1);
+        let (mask, warmup_steps) = (shape.mask(), self.warmup_steps());
         let since = self.steps - self.spoke_at;
         if self.steps > warmup_steps + mask && self.calm_steps >= mask {
             self.is_masked = false;
         }
-        let (fit, is_novel) = self.net.learn(&context, self.bounds(), self.steps);
+        let (fit, is_novel) = self.net.learn(&context, self.bounds());
         self.calm_steps = if is_novel { 0 } else { self.calm_steps.saturating_add(1) };
         self.remember(fit);
-        if since < mask && self.spoken > 0 && fit.all < self.spoken_last {
-            self.spoken_sum += fit.all - self.spoken_last;
-            self.spoken_last = fit.all;
+        let all = fit.all as f32;
+        if since < mask && self.spoken > 0 && all < self.spoken_last {
+            self.spoken_sum += all - self.spoken_last;
+            self.spoken_last = all;
         }
         let just_spoke = since <= mask;
-        let far_worse = fit.all < self.spoke_fit * if just_spoke { 0.9 } else { 0.7 };
+        let far_worse = all < self.spoke_fit * if just_spoke { 0.9 } else { 0.7 };
         let mut says = 0.0;
         if is_novel && (far_worse || !(self.is_masked || just_spoke)) {
             says = self.score(fit);
             self.spoken = self.spoken.saturating_add(1);
-            self.spoken_sum += fit.all;
-            (self.spoken_last, self.spoke_fit, self.spoke_at) = (fit.all, fit.all, self.steps);
+            self.spoken_sum += all;
+            (self.spoken_last, self.spoke_fit, self.spoke_at) = (all, all, self.steps);
         }
         self.is_masked |= is_novel;
         if since == mask || self.steps - self.updated_at >= warmup_steps / 2 {
@@ -185,28 +197,34 @@ impl Member {
     /// How loud a novel context is: how far below both bounds, and how odd its newest level is.
     fn score(&self, fit: Fit) -> f64 {
         let all = fit.all.min(0.999);
-        let below_high = (self.high - all) / (1.0 - all);
-        let below_low = (self.low - all) / (1.0 - all);
+        let Bounds { low, high } = self.bounds();
+        let below_high = (high - all) / (1.0 - all);
+        let below_low = (low - all) / (1.0 - all);
         (0.35 * below_high + 0.65 * below_low + 1.5 * (1.0 - fit.newest)).clamp(0.0, MOST_SCORE)
     }
 
     /// Lets the bounds follow the fits: the upper one the mean, the lower one the smallest of late.
     fn move_bounds(&mut self) {
-        let high = self.mean_fit.min(MOST_HIGH);
-        let smallest = self.fits.iter().min().map_or(0.0, |fit| f64::from(*fit) / 65_535.0);
-        let low = if self.low <= smallest {
-            self.low + RISE * (smallest - self.low)
+        let Bounds { low: before, high: high_before } = self.bounds();
+        let high = f64::from(self.mean_fit).min(MOST_HIGH);
+        let smallest = self.latest_fits(self.fits.len() / 2 + 1).fold(1.0, f64::min);
+        let low = if before <= smallest {
+            before + RISE * (smallest - before)
         } else {
             let mut decrease = 0.01_f64;
-            if self.steps as usize > 2 * (self.misses.len() - 1) {
-                let miss = |miss: &u8| f64::from(*miss) / 255.0 * MOST_MISS;
-                let missed: Vec<f64> = self.misses.iter().map(miss).filter(|miss| *miss > MISS).collect();
-                decrease = decrease.max(missed.iter().sum::<f64>() / (missed.len() as f64).max(1.0));
+            if self.steps > 2 * self.warmup_steps() {
+                let missed = self.latest_fits(self.fits.len()).map(|fit| (high_before - fit).min(MOST_MISS));
+                let (sum, count) =
+                    missed.filter(|miss| *miss > MISS).fold((0.0, 0.0_f64), |(sum, n), miss| (sum + miss, n + 1.0));
+                decrease = decrease.max(sum / count.max(1.0));
             }
-            let lowest = if self.spoken > 0 { self.spoken_sum / f64::from(self.spoken) } else { f64::NEG_INFINITY };
-            (self.low - decrease / 2.0).max(lowest)
+            let lowest = match self.spoken {
+                0 => f64::NEG_INFINITY,
+                spoken => f64::from(self.spoken_sum) / f64::from(spoken),
+            };
+            (before - decrease / 2.0).max(lowest)
         };
-        (self.low, self.high) = (low.min(high), high);
+        (self.low, self.high) = (low.min(high) as f32, high as f32);
         self.updated_at = self.steps;
         self.is_masked = true;
     }
@@ -218,19 +236,18 @@ impl Member {
     }
 
     /// Whether what was restored can be worked with.
-    pub(crate) fn is_sane(&self, shape: Shape, capacity: usize) -> bool {
+    pub(crate) fn is_sane(&self, shape: Shape, capacity: u8) -> bool {
         let numbers = [self.low, self.high, self.mean_fit, self.spoke_fit, self.spoken_sum, self.spoken_last];
         self.levels.len() == shape.levels
             && self.net.is_sane(shape.width(), capacity)
             && self.scale.is_sane()
-            && !self.fits.is_empty()
-            && self.misses.len() > 1
+            && self.fits.len() > 1
             && self.steps >= self.spoke_at.max(self.updated_at)
             && numbers.iter().all(|number| number.is_finite())
     }
 }
 
-fn push(levels: &mut [f64], level: f64) {
+fn push(levels: &mut [f32], level: f32) {
     levels.rotate_left(1);
     if let Some(last) = levels.last_mut() {
         *last = level;
@@ -239,10 +256,10 @@ fn push(levels: &mut [f64], level: f64) {
 
 /// A context as bytes: the shape of its levels (an orthonormal Haar transform of the levels stretched to 0..1, stretched
 /// again), the levels, and the complements of both.
-fn features(levels: &[f64]) -> Vec<u8> {
+fn features(levels: &[f32]) -> Vec<u8> {
     let mut shape = [0.0; MOST_LEVELS];
     let shape = &mut shape[..levels.len()];
-    shape.copy_from_slice(levels);
+    shape.iter_mut().zip(levels).for_each(|(shape, level)| *shape = f64::from(*level));
     stretch(shape);
     let mut length = shape.len();
     while length > 1 {
@@ -257,7 +274,8 @@ fn features(levels: &[f64]) -> Vec<u8> {
     }
     stretch(shape);
     let mut bytes: Vec<u8> = Vec::with_capacity(4 * levels.len());
-    bytes.extend(shape.iter().chain(levels).map(|level| foreshock_detector::math::round(level * 255.0) as u8));
+    let levels_too = shape.iter().copied().chain(levels.iter().map(|level| f64::from(*level)));
+    bytes.extend(levels_too.map(|level| foreshock_detector::math::round(level * 255.0) as u8));
     for k in 0..2 * levels.len() {
         bytes.push(255 - bytes[k]);
     }
@@ -273,8 +291,8 @@ fn stretch(numbers: &mut [f64]) {
 
 /// The bounds to start with: how well the more typical half of the warm-up's contexts fits a net that learned the others
 /// first. Typical is what points the same way as most (summed cosine).
-fn first_bound(shape: Shape, capacity: usize, contexts: &[Vec<u8>], first: usize) -> f64 {
-    let half = shape.width() / 2;
+fn first_bound(shape: Shape, capacity: u8, contexts: &[Vec<u8>], first: usize) -> f64 {
+    let half = 2 * shape.levels;
     let vectors: Vec<Vec<f64>> =
         contexts[first..].iter().map(|context| context[..half].iter().map(|byte| f64::from(*byte)).collect()).collect();
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
@@ -300,7 +318,7 @@ fn first_bound(shape: Shape, capacity: usize, contexts: &[Vec<u8>], first: usize
     let mut net = Net::new(shape.width(), capacity);
     let (mut fits, mut counted) = (0.0, 0.0_f64);
     for (place, (_, k)) in order.iter().enumerate().skip(1) {
-        let (fit, _) = net.learn(&contexts[first + k], Bounds { low: 0.8, high: 0.8 }, 0);
+        let (fit, _) = net.learn(&contexts[first + k], Bounds { low: 0.8, high: 0.8 });
         if place + 1 >= contexts.len() / 2 {
             fits += fit.all;
             counted += 1.0;

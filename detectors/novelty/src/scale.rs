@@ -1,6 +1,9 @@
 //! Owns how rows become levels: the map of values, steps of several rows, the range that widens, and the snap to the median.
 
-use foreshock_detector::math::{exp, log1p, round};
+use foreshock_detector::{
+    math::{exp, log1p, round},
+    packed,
+};
 use serde::{Deserialize, Serialize};
 
 /// Levels between the ends of the range.
@@ -9,8 +12,10 @@ const LEVELS: usize = 80;
 const SNAP: f64 = 0.055;
 /// Share of the new range that is added beyond a value outside of the old one.
 const MARGIN: f64 = 0.1;
-/// The histogram is halved when it has seen so many steps, so that 16 bits are enough.
-const MOST_STEPS: u32 = 60_000;
+/// What lies further off than so many times the range is taken to lie there.
+const FARTHEST: f64 = 1e30;
+/// The histogram is halved when a level was seen so often, so that a byte is enough.
+const MOST_SEEN: u16 = 255;
 
 /// Where the values of the warm-up lay.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
@@ -53,7 +58,7 @@ impl Map {
             Self::Plain => z,
             Self::Log => log1p(z.abs()).copysign(z),
         }
-        .clamp(-1e100, 1e100)
+        .clamp(-FARTHEST, FARTHEST)
     }
 
     fn undo(self, y: f64, range: Range) -> f64 {
@@ -76,32 +81,33 @@ pub(crate) struct Widened {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Scale {
     map: Map,
-    low: f64,
-    high: f64,
+    low: f32,
+    high: f32,
     /// A fast mean of the steps' means.
-    mean: f64,
+    mean: f32,
     has_mean: bool,
     /// Rows of the step that is being filled.
     rows: u32,
-    sum: f64,
-    smallest: f64,
-    largest: f64,
-    /// How often each level was seen.
-    seen: Vec<u16>,
+    sum: f32,
+    smallest: f32,
+    largest: f32,
+    /// How often each level was seen, in proportion.
+    #[serde(with = "packed::bytes")]
+    seen: Vec<u8>,
 }
 
 impl Scale {
     pub(crate) fn new(map: Map) -> Self {
         Self {
             map,
-            low: -map.reach(),
-            high: map.reach(),
+            low: -map.reach() as f32,
+            high: map.reach() as f32,
             mean: 0.0,
             has_mean: false,
             rows: 0,
             sum: 0.0,
-            smallest: f64::INFINITY,
-            largest: f64::NEG_INFINITY,
+            smallest: f32::INFINITY,
+            largest: f32::NEG_INFINITY,
             seen: vec![0; LEVELS + 1],
         }
     }
@@ -109,7 +115,7 @@ impl Scale {
     /// Adds a row. At the end of a step of `length` rows it gives the value that the step stands for: its smallest or its
     /// largest, whichever is further from the recent mean, so that a short spike is not averaged away.
     pub(crate) fn step(&mut self, value: f64, range: Range, length: u32) -> Option<f64> {
-        let y = self.map.apply(value, range);
+        let y = self.map.apply(value, range) as f32;
         self.rows += 1;
         self.sum += y;
         self.smallest = self.smallest.min(y);
@@ -117,49 +123,53 @@ impl Scale {
         if self.rows < length {
             return None;
         }
-        let mean = self.sum / f64::from(self.rows);
+        let mean = self.sum / self.rows as f32;
         self.mean = if self.has_mean { (self.mean + mean) / 2.0 } else { mean };
         let far_below = (self.smallest - self.mean).abs() > (self.largest - self.mean).abs();
         let value = if far_below { self.smallest } else { self.largest };
         (self.rows, self.sum, self.has_mean) = (0, 0.0, true);
-        (self.smallest, self.largest) = (f64::INFINITY, f64::NEG_INFINITY);
-        Some(value)
+        (self.smallest, self.largest) = (f32::INFINITY, f32::NEG_INFINITY);
+        Some(f64::from(value))
     }
 
     /// Makes room for a value outside of the range.
     pub(crate) fn widen(&mut self, value: f64) -> Option<Widened> {
-        let (low, high) = (self.low, self.high);
+        let (low, high) = (f64::from(self.low), f64::from(self.high));
         if value > high {
-            self.high = value + MARGIN * (value - low);
+            self.high = (value + MARGIN * (value - low)) as f32;
         } else if value < low {
-            self.low = value - MARGIN * (high - value);
+            self.low = (value - MARGIN * (high - value)) as f32;
         } else {
             return None;
         }
-        let width = self.high - self.low;
-        let widened = Widened { share: (high - low) / width, offset: (low - self.low) / width };
-        let mut moved = vec![0_u16; LEVELS + 1];
+        let (new_low, new_high) = (f64::from(self.low), f64::from(self.high));
+        let width = new_high - new_low;
+        let widened = Widened { share: (high - low) / width, offset: (low - new_low) / width };
+        let mut moved = [0_u16; LEVELS + 1];
         for (level, count) in self.seen.iter().enumerate() {
             let place = (level as f64 / LEVELS as f64 * widened.share + widened.offset) * LEVELS as f64;
             let place = (round_even(place).clamp(0.0, LEVELS as f64)) as usize;
-            moved[place] = moved[place].saturating_add(*count);
+            moved[place] += u16::from(*count);
         }
-        self.seen = moved;
+        while moved.iter().any(|count| *count > MOST_SEEN) {
+            moved.iter_mut().for_each(|count| *count = count.div_ceil(2));
+        }
+        self.seen.iter_mut().zip(moved).for_each(|(seen, moved)| *seen = moved as u8);
         Some(widened)
     }
 
     /// The level of a step's value, 0 to 1, after counting it; the median's where it is near.
     pub(crate) fn level(&mut self, value: f64) -> f64 {
-        let share = ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
+        let (low, high) = (f64::from(self.low), f64::from(self.high));
+        let share = ((value - low) / (high - low)).clamp(0.0, 1.0);
         let place = round_even(share * LEVELS as f64) as usize;
-        self.seen[place] = self.seen[place].saturating_add(1);
-        let mut total: u32 = self.seen.iter().map(|count| u32::from(*count)).sum();
-        if total > MOST_STEPS {
+        if u16::from(self.seen[place]) == MOST_SEEN {
             self.seen.iter_mut().for_each(|count| *count = count.div_ceil(2));
-            total = self.seen.iter().map(|count| u32::from(*count)).sum();
         }
+        self.seen[place] += 1;
+        let total: u32 = self.seen.iter().map(|count| u32::from(*count)).sum();
         let mut sum = 0;
-        let is_half = |count: &u16| {
+        let is_half = |count: &u8| {
             sum += u32::from(*count);
             2 * sum >= total
         };
@@ -170,7 +180,8 @@ impl Scale {
 
     /// The value that a level stands for, in the unit of the series.
     pub(crate) fn value(&self, level: f64, range: Range) -> f64 {
-        self.map.undo(self.low + level * (self.high - self.low), range)
+        let (low, high) = (f64::from(self.low), f64::from(self.high));
+        self.map.undo(low + level * (high - low), range)
     }
 
     /// Whether what was restored can be worked with.
@@ -212,7 +223,7 @@ mod tests {
         assert_eq!(scale.widen(1.5), None);
         // From -1.5..1.5 to -1.5..6.3 + 0.1 * 7.8: 3 of 8.58 wide.
         let widened = scale.widen(6.3).expect("outside");
-        assert!((widened.share - 3.0 / 8.58).abs() < 1e-12 && widened.offset == 0.0);
+        assert!((widened.share - 3.0 / 8.58).abs() < 1e-6 && widened.offset == 0.0);
         assert_eq!(scale.seen[14], 1, "the middle of the old range");
         let level = scale.level(6.3);
         assert!((scale.value(level, range) - (5.0 + 63.0)).abs() < 0.6, "{}", scale.value(level, range));

@@ -9,6 +9,10 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
+/// Values are kept as `f32` until they are learned; larger ones are cut to this.
+const LARGEST: f64 = 1e30;
+/// Room is made for so many rows at a time.
+const ROOM: usize = 64;
 /// Weight of the seasonal voter beside the mean of the members.
 const SEASON_WEIGHT: f64 = 0.3;
 /// A vote is held for this part of the warm-up, so that members of different pace can agree.
@@ -20,7 +24,7 @@ const LOCKOUT: u32 = 10;
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Model {
     /// The rows to train with, until the members have reached their full scale.
-    rows: Option<Vec<f64>>,
+    rows: Option<Vec<f32>>,
     /// How many rows the next training takes.
     next_training: u32,
     live: Option<Box<Live>>,
@@ -135,10 +139,10 @@ impl Model {
     /// Trains the members with the rows so far. What was said before still counts.
     pub(crate) fn train(&mut self, config: &Config) {
         let Some(rows) = &self.rows else { return };
-        let rows = &rows[rows.len() % 2..];
+        let rows: Vec<f64> = rows[rows.len() % 2..].iter().map(|row| f64::from(*row)).collect();
         let form = config.form;
-        let range = Range::of(rows);
-        let train = |shape: &Shape| Member::train(*shape, form.capacity(), rows, range);
+        let range = Range::of(&rows);
+        let train = |shape: &Shape| Member::train(*shape, Form::capacity(*shape), &rows, range);
         let members: Vec<Member> = form.shapes().iter().map(train).collect();
         let mut vote = self.live.take().map(|live| live.vote).unwrap_or_default();
         vote.held.resize(members.len() + 1, Held::default());
@@ -154,7 +158,7 @@ impl Model {
     /// Takes a window; judges it where it ends a row, and else says what was thought of the row before. `None` while warming up.
     pub(crate) fn observe(&mut self, config: &Config, moment: Moment, value: f64) -> Option<Opinion> {
         let Moment { start_ns, end_ns, row_ns } = moment;
-        let value = value.clamp(-1e150, 1e150);
+        let value = value.clamp(-LARGEST, LARGEST);
         if end_ns.saturating_sub(start_ns) >= row_ns {
             return self.take(config, start_ns, value);
         }
@@ -186,7 +190,10 @@ impl Model {
                 // It waits for its turn to be trained, with the newest rows.
                 rows.remove(0);
             }
-            rows.push(value);
+            if rows.len() == rows.capacity() {
+                rows.reserve_exact(ROOM);
+            }
+            rows.push(value as f32);
         }
         self.live.as_mut().map(|live| live.observe(config, value, hour))
     }
@@ -235,7 +242,7 @@ impl Live {
                 .iter()
                 .flat_map(|held| &held.0)
                 .all(|(at, vote)| *at <= self.vote.rows && vote.is_finite())
-            && self.members.iter().zip(shapes).all(|(member, shape)| member.is_sane(*shape, form.capacity()))
+            && self.members.iter().zip(shapes).all(|(member, shape)| member.is_sane(*shape, Form::capacity(*shape)))
     }
 }
 

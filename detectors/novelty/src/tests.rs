@@ -141,7 +141,7 @@ fn series_learn_in_turns() {
 /// The saved state stays small for ever, also on values that are all new.
 #[test]
 fn the_state_is_small() {
-    for (config, most) in [(r#"{"form":"light"}"#, 10_000), ("{}", 20_000)] {
+    for (config, most) in [(r#"{"form":"light"}"#, 7_000), ("{}", 12_200)] {
         let mut driver = open(config);
         let id = driver.series("load", Kind::Gauge, &[]);
         let mut noise = Noise::new(3);

@@ -42,6 +42,10 @@ impl<M> SeriesMap<M> {
             let closed: BTreeSet<u32> = window.closed.iter().copied().collect();
             self.open.retain(|(series, _)| !closed.contains(&series.id));
         }
+        if self.open.len() + window.opened.len() > self.open.capacity() {
+            // Room for what comes and an eighth: a vector that doubles would keep up to twice what it needs.
+            self.open.reserve_exact(window.opened.len().max(self.open.len() / 8).min(self.limit));
+        }
         for series in &window.opened {
             let at = self.search(series.id);
             match at {

@@ -1,8 +1,11 @@
 //! What the sandbox costs, as tables in Markdown: making stores and what each keeps resident, calls by rows with and without
-//! deadlines, every built-in detector beside its native self, and a start with 1,000 services.
+//! deadlines, every built-in detector beside its native self, what the default set costs when it has learned for weeks, and a start with
+//! 1,000 services. `cargo bench --workspace --bench sandbox -- learned` makes one part alone.
 //!
 //! Times of calls are processor time of the calling thread, the least of several rounds in which the variants take turns, so that what
 //! else the machine does shows as little as it can.
+
+mod learned;
 
 use cpu_time::ThreadTime;
 use foreshock_detector::{Detector, Kind, testkit::Driver};
@@ -32,14 +35,20 @@ const WARM_UP: u64 = 200;
 const ROUNDS: u64 = 5;
 
 fn main() {
-    line(format_args!("## Stores\n"));
-    stores();
-    line(format_args!("\n## Calls of `baseline`\n"));
-    calls();
-    line(format_args!("\n## Built-in detectors\n"));
-    detectors();
-    line(format_args!("\n## Start with {SERVICES} services\n"));
-    start();
+    // Cargo adds options of its own.
+    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let part = |name: &str, title: &str, tables: fn()| {
+        if asked.is_empty() || asked.iter().any(|asked| asked == name) {
+            line(format_args!("## {title}\n"));
+            tables();
+            line(format_args!(""));
+        }
+    };
+    part("stores", "Stores", stores);
+    part("calls", "Calls of `baseline`", calls);
+    part("detectors", "Built-in detectors", detectors);
+    part("learned", "After three weeks", learned::tables);
+    part("start", "Start with 1,000 services", start);
 }
 
 fn line(text: fmt::Arguments<'_>) {
@@ -48,20 +57,28 @@ fn line(text: fmt::Arguments<'_>) {
 }
 
 fn load(sandbox: &Sandbox, name: &str) -> Arc<LoadedDetector> {
+    load_with(sandbox, name, serde_json::json!({}))
+}
+
+fn load_with(sandbox: &Sandbox, name: &str, config: serde_json::Value) -> Arc<LoadedDetector> {
     let spec = DetectorSpec {
         name: name.into(),
         component: foreshock_builtin::component(name).expect("it is built in").into(),
         services: Arc::new(|_| true),
-        config: serde_json::json!({}),
+        config,
         weight: 1.0,
         limits: Limits { memory_bytes: Settings::default().max_memory_bytes, ..Limits::default() },
     };
     Arc::new(sandbox.load(spec).expect("a built-in detector loads"))
 }
 
-/// Never takes snapshots and never stops a call, so that only the calls are measured.
 fn pool(sandbox: &Arc<Sandbox>, detectors: &[Arc<LoadedDetector>]) -> DetectorPool {
-    let settings = PoolSettings { snapshot_every: u32::MAX, deadline_scale: 100, ..PoolSettings::new(STEP_NS) };
+    pool_of(sandbox, detectors, STEP_NS)
+}
+
+/// For windows of `step_ns`. Never takes snapshots and never stops a call, so that only the calls are measured.
+fn pool_of(sandbox: &Arc<Sandbox>, detectors: &[Arc<LoadedDetector>], step_ns: u64) -> DetectorPool {
+    let settings = PoolSettings { snapshot_every: u32::MAX, deadline_scale: 100, ..PoolSettings::new(step_ns) };
     DetectorPool::new(Arc::clone(sandbox), detectors.to_vec(), settings)
 }
 
