@@ -2,7 +2,7 @@
 //!
 //! `--data DIR` has a folder for each set: `nab` (a clone of the benchmark), `smd` and `asd` (`train/`, `test/`, `test_label/`), `loghub_2k` and
 //! `loghub_2k_corrected` (a folder a system). What is not there is left out of the page. Nothing is fitted on the way: the configuration is
-//! the one that ships.
+//! the one that ships. What was written by hand at the end of the page stays as it is.
 
 mod forecasts;
 mod logs;
@@ -29,6 +29,9 @@ usage: cargo xtask results --data DIR [--output FILE] [--note TEXT] [--each] [--
   --seed N        seed of the generated cases for forecasts, by default 11
   --cases N       cases of each kind, by default 60; 0 leaves them out
   --demo SEEDS    the demonstration's stories with so many seeds each";
+
+/// What follows this line on the page was written by hand, and is kept when the page is made again.
+const BY_HAND: &str = "<!-- written by hand from here on -->";
 
 /// Detectors that can be measured by themselves on metrics.
 const DETECTORS: [&str; 7] = ["novelty", "joint", "baseline", "isolation-forest", "spectral", "subspace", "shift"];
@@ -88,12 +91,20 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
         page.demo(arguments.demo, &crate::matrix::table(&bench.foreshock, arguments.demo)?);
     }
     match &arguments.output {
-        Some(path) => fs::write(path, page.text()).with_context(|| path.display().to_string()),
+        Some(path) => {
+            let before = fs::read_to_string(path).unwrap_or_default();
+            fs::write(path, page.text() + by_hand(&before)).with_context(|| path.display().to_string())
+        }
         None => {
             say(&page.text());
             Ok(())
         }
     }
+}
+
+/// The part of a page that was written by hand, with the line that says so.
+fn by_hand(page: &str) -> &str {
+    page.find(BY_HAND).and_then(|start| page.get(start..)).unwrap_or_default()
 }
 
 fn parse(words: &[String]) -> Result<Arguments> {
@@ -213,4 +224,17 @@ fn folders(path: &Path) -> Result<Vec<PathBuf>> {
     }
     folders.sort();
     Ok(folders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A new measurement must not cost what was written about the last one.
+    #[test]
+    fn what_was_written_by_hand_is_kept() {
+        let page = format!("# Results\n\n| old | figures |\n\n{BY_HAND}\n\n## How they came about\n");
+        assert_eq!(by_hand(&page), format!("{BY_HAND}\n\n## How they came about\n"));
+        assert_eq!(by_hand("# Results\n"), "");
+    }
 }

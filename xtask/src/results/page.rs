@@ -111,8 +111,11 @@ point-adjusted F1: random scores reach the top of it.
             ),
         };
         self.line(&format!(
-            "\n## {title}: {} servers, {} series, {} labelled events\n",
-            first["services"], first["series"], first["first"]["measures"]["overlap"]["events"]
+            "\n## {title}: {} server{}, {} series, {} labelled events\n",
+            first["services"],
+            if first["services"] == 1 { "" } else { "s" },
+            first["series"],
+            first["first"]["measures"]["overlap"]["events"]
         ));
         self.line("Learns from `train/`, then is scored on `test/` as it goes on learning. An alarm is right if a fifth of its rows are labelled; an event");
         self.line(
@@ -212,6 +215,7 @@ point-adjusted F1: random scores reach the top of it.
     pub(super) fn demo(&mut self, seeds: u64, table: &str) {
         self.line(&format!("\n## Demonstration: each story with {seeds} seeds, beside static thresholds (p95 500 ms, errors 5 %, disk 90 %)\n"));
         self.line(table);
+        self.line("");
     }
 }
 
