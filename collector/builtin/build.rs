@@ -31,16 +31,19 @@ fn main() -> Result<(), Failure> {
     let root = root.canonicalize().map_err(|error| Failure::io("can't find the workspace at", &root, &error))?;
     let guests = || DETECTORS.into_iter().chain([CHAOS]);
 
+    // Relative to this package, so that clones which share a target folder each look at their own files.
+    let above = Path::new("../..");
     for path in ["wit", "Cargo.lock", "detectors/sdk/src", "detectors/sdk/Cargo.toml"] {
-        println!("cargo::rerun-if-changed={}", root.join(path).display());
+        println!("cargo::rerun-if-changed={}", above.join(path).display());
     }
     for name in guests() {
-        let package = root.join("detectors").join(name);
-        for entry in fs::read_dir(&package).map_err(|error| Failure::io("can't list", &package, &error))? {
-            let path = entry.map_err(|error| Failure::io("can't list", &package, &error))?.path();
+        let package = Path::new("detectors").join(name);
+        let place = root.join(&package);
+        for entry in fs::read_dir(&place).map_err(|error| Failure::io("can't list", &place, &error))? {
+            let path = entry.map_err(|error| Failure::io("can't list", &place, &error))?.path();
             // What a guest is made of, but not its tests and benches.
-            if path.ends_with("src") || path.is_file() {
-                println!("cargo::rerun-if-changed={}", path.display());
+            if let Some(file) = path.file_name().filter(|_| path.ends_with("src") || path.is_file()) {
+                println!("cargo::rerun-if-changed={}", above.join(&package).join(file).display());
             }
         }
     }
