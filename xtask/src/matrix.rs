@@ -34,8 +34,8 @@ pub(crate) fn run_all(arguments: &[String]) -> Result<()> {
 /// Plays all stories with the program, and gives the table.
 pub(crate) fn table(program: &Path, seeds: u64) -> Result<String> {
     let mut table = "\
-| scenario | found | warned after | threshold after | root right, at first and at last | anomalies | false incidents | resolved after |
-| --- | --- | --- | --- | --- | --- | --- | --- |"
+| scenario | found | first anomaly after | incident after | threshold after | root right, at first and at last | anomalies | false incidents | resolved after |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
         .to_owned();
     for scenario in SCENARIOS {
         let reports = (1..=seeds).map(|seed| play(program, scenario, seed)).collect::<Result<Vec<_>>>()?;
@@ -65,10 +65,11 @@ fn row(scenario: &str, reports: &[Value]) -> String {
     let sum = |key: &str| reports.iter().filter_map(|report| report[key].as_u64()).sum::<u64>();
     let anomalies = range(reports, "anomalies", |number| number.to_string());
     if reports.iter().all(|report| report["has_fault"] == false) {
-        return format!("| {scenario} | nothing to find | | | | {anomalies} | {} | |", sum("false_incidents"));
+        return format!("| {scenario} | nothing to find | | | | | {anomalies} | {} | |", sum("false_incidents"));
     }
     format!(
-        "| {scenario} | {found} of {all} | {} | {} | {}, {} of {all} | {anomalies} | {} | {} |",
+        "| {scenario} | {found} of {all} | {} | {} | {} | {}, {} of {all} | {anomalies} | {} | {} |",
+        range(reports, "first_sign_seconds", minutes),
         range(reports, "warned_seconds", minutes),
         range(reports, "threshold_seconds", minutes),
         count("first_root_is_right"),
@@ -100,12 +101,12 @@ mod tests {
     fn rows_sum_up() {
         let report = |warned: u64, right: bool| {
             serde_json::json!({
-                "has_fault": true, "warned_seconds": warned, "threshold_seconds": 420, "first_root_is_right": false,
+                "has_fault": true, "first_sign_seconds": 50, "warned_seconds": warned, "threshold_seconds": 420, "first_root_is_right": false,
                 "root_is_right": right, "resolved_seconds": null, "anomalies": 20, "false_incidents": 1,
             })
         };
         let row = row("disk-filling", &[report(130, true), report(70, true), report(250, false)]);
-        let expected = "| disk-filling | 3 of 3 | 2:10 (1:10 to 4:10) | 7:00 | 0, 2 of 3 | 20 | 3 | never |";
+        let expected = "| disk-filling | 3 of 3 | 0:50 | 2:10 (1:10 to 4:10) | 7:00 | 0, 2 of 3 | 20 | 3 | never |";
         assert_eq!(row, expected);
     }
 }
