@@ -1,10 +1,10 @@
 //! Foreshock's isolation forest: tells when a window of a series looks unlike all windows of the last hours.
 //!
-//! One forest for each series, over five features: value, change, rolling mean, rolling deviation and z-score. The path
+//! One forest for each series and one for the service as a whole (see `service`), over five features: value, change, rolling mean, rolling deviation and z-score. The path
 //! length of a window is compared with those of the training windows, and an exponential tail beyond their 98 % quantile
 //! tells how rare it is; raw isolation scores saturate and say nothing.
 //!
-//! State: 4.1 KB for a forest of 32 trees and 0.9 KB for 720 kept windows, 5.3 KB a series. Growing a forest takes
+//! State: 4.1 KB for a forest of 32 trees and 0.9 KB for 720 kept windows, 5.3 KB a series, and as much for the service. Growing a forest takes
 //! about as long as judging 1,000 windows, so at most eight are grown in one window.
 
 mod config;
@@ -12,22 +12,75 @@ mod features;
 mod forest;
 mod history;
 mod series;
+mod service;
 #[cfg(test)]
 mod tests;
 
 pub use config::Config;
 use foreshock_detector::{
-    About, Fault, Finding, Judgement, Kind, PerSeries, Row, Series, SeriesJudge, Setup, Severity, Window, words::label,
+    About, Detector, Fault, Finding, Judgement, Kind, PerSeries, Row, Series, SeriesJudge, Setup, Severity, State,
+    Verdict, Window, packed, words::label,
 };
+use serde::{Deserialize, Serialize};
 use series::{Model, Opinion};
+use service::Service;
 
 /// Layout of the saved state.
-const SCHEMA: u32 = 3;
+const SCHEMA: u32 = 4;
 /// Forests grown in one window.
 const GROWN_AT_ONCE: usize = 8;
 
-/// The forests of one service.
-pub type IsolationForest = PerSeries<Forests>;
+/// The forests of one service: of each of its series, and of all together.
+#[derive(Debug)]
+pub struct IsolationForest {
+    each: PerSeries<Forests>,
+    service: Service,
+    config: Config,
+    step: f64,
+    seed: u64,
+}
+
+impl Detector for IsolationForest {
+    type Config = Config;
+
+    fn about() -> About {
+        Forests::about()
+    }
+
+    fn open(setup: Setup<Config>, saved: Option<State>) -> Result<Self, Fault> {
+        let (config, step, seed) = (setup.config.clone(), setup.step_seconds(), setup.seed);
+        let (each, service) = match saved {
+            Some(state) => {
+                let Saved { each: bytes, service } = state.decode::<Saved>(SCHEMA)?;
+                if !service.is_sane() {
+                    return Err(Fault::BadState("the state has numbers that no service leads to".to_owned()));
+                }
+                (Some(State { schema: SCHEMA, bytes }), service)
+            }
+            None => (None, Service::new()),
+        };
+        Ok(Self { each: PerSeries::open(setup, each)?, service, config, step, seed })
+    }
+
+    fn observe(&mut self, window: &Window) -> Result<Verdict, Fault> {
+        let mut verdict = self.each.observe(window)?;
+        let found = self.service.judge(&self.config, (self.step, self.seed), window, &verdict);
+        verdict.findings.extend(found);
+        Ok(verdict)
+    }
+
+    fn snapshot(&self) -> Result<State, Fault> {
+        State::encode(SCHEMA, &Saved { each: self.each.snapshot()?.bytes, service: self.service.clone() })
+    }
+}
+
+/// What is saved: the state of the series, as bytes of their own, and that of the service.
+#[derive(Deserialize, Serialize)]
+struct Saved {
+    #[serde(with = "packed::bytes")]
+    each: Vec<u8>,
+    service: Service,
+}
 
 /// Judges the newest window of a series by its forest, and grows the forests.
 #[derive(Debug)]

@@ -129,13 +129,33 @@ fn scores_begin_after_the_minimum() {
     assert!(scores[41..].iter().flatten().all(|score| !score.is_nan()));
 }
 
-/// The documented size of the state of one series.
+/// Several series that are odd in the same windows are told of the service, too, with their names; what one series does
+/// by itself is not told of the service.
+#[test]
+fn a_service_that_is_odd_as_a_whole_is_told() {
+    let mut service = Service::new(25, "{}");
+    service.run(900, |_, _| {});
+    let (_, alone) = service.run(30, |_, values| values[3].0 = 8e8);
+    assert!(alone.iter().all(|(_, finding)| finding.ids.len() == 1), "{alone:?}");
+    let mut service = Service::new(25, "{}");
+    service.run(900, |_, _| {});
+    let (_, together) = service.run(30, |_, values| {
+        for (series, factor) in [(0, 1.8), (2, 1.6), (3, 1.09), (5, 1.6)] {
+            values[series].0 *= factor;
+        }
+    });
+    let (delay, finding) = together.iter().find(|(_, finding)| finding.ids.len() > 1).expect("it was told");
+    assert!(*delay <= 5 && finding.kind == "joint" && finding.ids.len() >= 3, "{delay} {finding:?}");
+    assert!(finding.summary.contains("series are odd together"), "{}", finding.summary);
+}
+
+/// The documented size of the state: as much for each series and for the service.
 #[test]
 fn the_state_is_bounded() {
     let mut service = Service::new(24, "{}");
     service.run(900, |_, _| {});
     let bytes = service.driver.snapshot().expect("saved").bytes.len();
-    assert!(bytes <= 6 * 5_500, "{bytes} bytes");
+    assert!(bytes <= (6 + 1) * 5_500, "{bytes} bytes");
 }
 
 /// Whatever the numbers and gaps, verdicts keep the contract, and a restart at any time changes no later answer.
