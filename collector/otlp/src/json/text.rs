@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+/// From here on, `{:?}` writes an exponent, which is shorter than a row of zeros.
+const EXPONENT_FROM: f64 = 1e16;
+
 /// Appends `text` with quotes, escaping what JSON demands.
 pub(crate) fn push_string(out: &mut String, text: &str) {
     out.push('"');
@@ -34,9 +37,38 @@ pub(crate) fn push_double(out: &mut String, value: f64) {
         out.push_str("\"NaN\"");
     } else if value.is_infinite() {
         out.push_str(if value > 0.0 { "\"Infinity\"" } else { "\"-Infinity\"" });
-    } else if value == value.trunc() && value.abs() < 1e15 && value.to_bits() != (-0.0f64).to_bits() {
+    } else if value == value.trunc() && value.abs() < EXPONENT_FROM && value.to_bits() != (-0.0f64).to_bits() {
         let _ = write!(out, "{value}");
     } else {
         let _ = write!(out, "{value:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::push_double;
+
+    /// The same number has the same text from the smallest to the largest, no longer than it must be, so that equal bodies
+    /// make equal log templates.
+    #[test]
+    fn doubles_are_as_short_as_they_can_be() {
+        for (value, expected) in [
+            (0.0, "0"),
+            (-0.0, "-0.0"),
+            (-3.0, "-3"),
+            (0.1, "0.1"),
+            (999_999_999_999_999.0, "999999999999999"),
+            (1_584_511_047_619_238.0, "1584511047619238"),
+            (-9_999_999_999_999_998.0, "-9999999999999998"),
+            (1e16, "1e16"),
+            (1.5e300, "1.5e300"),
+            (5e-324, "5e-324"),
+            (f64::NAN, "\"NaN\""),
+            (f64::NEG_INFINITY, "\"-Infinity\""),
+        ] {
+            let mut out = String::new();
+            push_double(&mut out, value);
+            assert_eq!(out, expected);
+        }
     }
 }
