@@ -17,12 +17,12 @@ pub struct Calm<D> {
 }
 
 impl<D: Detector> Calm<D> {
-    /// A detector with its default configuration that has seen 1,000 windows of so many series of one kind.
+    /// A detector with this configuration (JSON) that has seen 1,000 windows of so many series of one kind, each named `calls`.
     ///
     /// # Errors
     /// What the detector answers.
-    pub fn new(series: usize, kind: Kind) -> Result<Self, Fault> {
-        let mut driver = Driver::<D>::open("{}")?;
+    pub fn new(config: &str, series: usize, kind: Kind) -> Result<Self, Fault> {
+        let mut driver = Driver::<D>::open(config)?;
         let ids: Vec<u32> =
             (0..series).map(|k| driver.series("calls", kind, &[("foreshock.template.id", &k.to_string())])).collect();
         let mut noise = Noise::new(1);
