@@ -34,6 +34,7 @@
 //! State: about 5 KB for each series that has a limit, nothing worth mentioning for others.
 
 mod config;
+mod days;
 mod fit;
 mod limits;
 mod pairs;

@@ -1,7 +1,7 @@
 //! Owns the forecast of one series: values to blocks, blocks to scales, scales to one answer.
 
 use crate::{
-    fit::median,
+    fit::{median, middle},
     pairs::Pairs,
     scale::{BLOCKS, Moment, Scale},
 };
@@ -89,9 +89,8 @@ impl Trend {
 
     /// Takes one window of a series without holes.
     fn take(&mut self, share: f64, end: f64) {
-        let mut three = [self.before[0], self.before[1], share];
+        self.block.push(middle(self.before[0], self.before[1], share));
         self.before = [self.before[1], share];
-        self.block.push(median(&mut three));
         if self.block.len() < self.per_block as usize {
             return;
         }
@@ -101,11 +100,11 @@ impl Trend {
         let mut top = centre;
         let mut length = f64::from(self.per_block) * self.step;
         for k in 0..self.scales.len() {
-            let keeps_on = |back: usize| k.checked_sub(back).is_none_or(|finer| self.scales[finer].keeps_on());
-            let finer_keep_on = keeps_on(1) && keeps_on(2);
-            let coarser_keep_on = self.scales.iter().skip(k + 1).take(2).all(Scale::keeps_on);
-            let moment = Moment { now: end, block: length, finer_keep_on, coarser_keep_on, is_store: self.is_store };
-            let Some(larger) = self.scales[k].close(centre, top, moment) else { break };
+            let (finer, others) = self.scales.split_at_mut(k);
+            let [scale, coarser @ ..] = others else { break };
+            let (finer, coarser) = (&finer[k.saturating_sub(2)..], &coarser[..coarser.len().min(2)]);
+            let moment = Moment { now: end, block: length, finer, coarser, is_store: self.is_store };
+            let Some(larger) = scale.close(centre, top, moment) else { break };
             (centre, top) = larger;
             length *= 2.0;
         }
