@@ -48,6 +48,8 @@ pub(crate) struct Scale {
     pub(crate) is_active: bool,
     /// Seconds from `at` to the limit.
     pub(crate) reaches: f64,
+    /// The same along a straight line: later, where the rise is bent.
+    pub(crate) straight: f64,
     /// The end of the latest block, in seconds since the epoch.
     pub(crate) at: f64,
     /// Share of the variance that the line leaves, 0 to 1.
@@ -104,6 +106,7 @@ impl Scale {
             raised_slope: 0.0,
             is_active: false,
             reaches: f64::INFINITY,
+            straight: f64::INFINITY,
             at: 0.0,
             unevenness: 1.0,
         }
@@ -159,7 +162,7 @@ impl Scale {
         let is_under_way = bent.is_some() || rise.done >= UNDER_WAY;
         if is_under_way && self.agreeing >= confirmations {
             (self.is_active, self.doubting, self.raised_slope) = (true, 0, rise.line.slope);
-            self.say(bent.unwrap_or_else(|| rise.reaches(moment.block)));
+            self.say(bent, rise.reaches(moment.block));
         }
     }
 
@@ -191,10 +194,9 @@ impl Scale {
         let line = Line::through(&self.centres);
         let rise = self.rise(line);
         let bent = if leans && self.stands_out(&line) { self.curved(&rise, moment.block) } else { None };
-        let reaches = bent.unwrap_or_else(|| rise.reaches(moment.block));
-        self.say(reaches);
+        self.say(bent, rise.reaches(moment.block));
         let ends = ENDING * self.raised_slope;
-        let is_far = reaches > 2.0 * REACH * BLOCKS as f64 * moment.block;
+        let is_far = self.reaches > 2.0 * REACH * BLOCKS as f64 * moment.block;
         let doubts = is_far || self.latest().slope < ends || line.slope < ends;
         self.doubting = if doubts { self.doubting.saturating_add(1) } else { 0 };
         if self.doubting >= 2 || line.slope <= 0.0 {
@@ -203,9 +205,10 @@ impl Scale {
     }
 
     /// Keeps what a warning says.
-    fn say(&mut self, reaches: f64) {
+    fn say(&mut self, bent: Option<f64>, straight: f64) {
         let errors = Errors::of(&self.centres);
-        (self.reaches, self.unevenness) = (reaches, errors.line / errors.mean.max(1e-15));
+        (self.reaches, self.straight) = (bent.unwrap_or(straight), straight);
+        self.unevenness = errors.line / errors.mean.max(1e-15);
     }
 
     /// The line through the latest blocks.
