@@ -17,7 +17,7 @@ const COLD_REACH: f64 = 0.35;
 const CURVED_REACH: f64 = 2.0;
 /// Share of the way to the limit that must be behind before a line is followed to it: of straight rises most turn back early, and no
 /// test can tell those that will.
-const UNDER_WAY: f64 = 0.55;
+const UNDER_WAY: f64 = 0.5;
 /// Share of the way from which on there is no time left for doubts.
 const CLOSE: f64 = 0.8;
 /// Blocks in a row that must agree.
@@ -26,6 +26,8 @@ const CONFIRMATIONS: u8 = 3;
 const CLOSE_CONFIRMATIONS: u8 = 2;
 /// Share of pairs in which the later block is not the higher one, beyond which there is no rise.
 const DISORDER: f64 = 0.15;
+/// Slope of the latest blocks below which a rise is taken to have ended, as a share of that of all.
+const SLACKENED: f64 = 0.7;
 /// Slope below which a warning ends, as a share of that at which it was raised.
 const ENDING: f64 = 0.2;
 
@@ -160,7 +162,9 @@ impl Scale {
         let is_close = rise.done >= CLOSE && reach >= REACH;
         let confirmations = if is_close { CLOSE_CONFIRMATIONS } else { CONFIRMATIONS };
         let is_under_way = bent.is_some() || rise.done >= UNDER_WAY;
-        if is_under_way && self.agreeing >= confirmations {
+        // At a turn the last blocks tell first. They are few, so they only put off what all others agree on.
+        let still_rises = || self.latest(3).slope >= SLACKENED * rise.line.slope;
+        if is_under_way && self.agreeing >= confirmations && still_rises() {
             (self.is_active, self.doubting, self.raised_slope) = (true, 0, rise.line.slope);
             self.say(bent, rise.reaches(moment.block));
         }
@@ -197,7 +201,7 @@ impl Scale {
         self.say(bent, rise.reaches(moment.block));
         let ends = ENDING * self.raised_slope;
         let is_far = self.reaches > 2.0 * REACH * BLOCKS as f64 * moment.block;
-        let doubts = is_far || self.latest().slope < ends || line.slope < ends;
+        let doubts = is_far || self.latest(6).slope < ends || line.slope < ends;
         self.doubting = if doubts { self.doubting.saturating_add(1) } else { 0 };
         if self.doubting >= 2 || line.slope <= 0.0 {
             (self.is_active, self.agreeing) = (false, 0);
@@ -212,8 +216,8 @@ impl Scale {
     }
 
     /// The line through the latest blocks.
-    fn latest(&self) -> Line {
-        Line::through(&self.centres[BLOCKS - 6..])
+    fn latest(&self, many: usize) -> Line {
+        Line::through(&self.centres[BLOCKS - many..])
     }
 
     /// Whether the blocks may rise along a line: in most pairs the later one is higher, and a line fits better than a step.
@@ -235,7 +239,7 @@ impl Scale {
     /// Whether the rise of blocks that lean to one stands out of their scatter, and has not ended.
     fn stands_out(&self, line: &Line) -> bool {
         let risen = line.slope * BLOCKS as f64;
-        if line.slope <= 0.0 || risen <= 1e-4 || self.latest().slope < 0.7 * line.slope {
+        if line.slope <= 0.0 || risen <= 1e-4 || self.latest(6).slope < SLACKENED * line.slope {
             return false;
         }
         let mut scatter: [f64; BLOCKS] = std::array::from_fn(|i| (self.centres[i] - line.at(i, BLOCKS)).abs());

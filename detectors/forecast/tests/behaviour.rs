@@ -116,6 +116,24 @@ fn a_rise_that_slows_down_is_mostly_not_warned_of() {
     assert!(warned.len() <= 9, "{warned:?}");
 }
 
+/// A rise that has ended is no longer warned of for the first time, though long stretches still look like one.
+#[test]
+fn what_has_stopped_rising_is_not_warned_of() {
+    let mut late = Vec::new();
+    for seed in 0..24 {
+        let mut driver = open(r#"{"limits":[{"series":"memory","limit":1}]}"#);
+        let id = driver.series("memory", Kind::Gauge, &[]);
+        let mut noise = Noise::new(seed);
+        let (rise, top) = (200.0 + 40.0 * seed as f64, 0.68 + 0.01 * (seed % 4) as f64);
+        let level = |minute: i32| 0.4 + (top - 0.4) * ((f64::from(minute) - 720.0).max(0.0) / rise).min(1.0);
+        let said = findings(&mut driver, id, (0..3_000).map(|minute| level(minute) + 0.004 * noise.normal()));
+        let first = said.iter().position(Option::is_some);
+        // Half an hour is what blocks of two minutes look at.
+        late.extend(first.filter(|first| *first as f64 > 720.0 + rise + 32.0));
+    }
+    assert!(late.len() <= 2, "{late:?}");
+}
+
 /// A disk that was cleaned up is warned of when it fills again, long before it is as full as it was; what isn't known to be cleaned up
 /// has to be higher than it was.
 #[test]
