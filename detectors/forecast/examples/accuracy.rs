@@ -62,10 +62,13 @@ fn main() -> io::Result<()> {
                 Some(report) => judge(case, &words_of(report, kind, number, case)),
                 None => play(kind, case),
             },
-            &mut |kind, warned, wrong| {
+            &mut |kind, of| {
                 let name = format!("{kind:?}");
-                let _ = writeln!(lines, "{name:<18} {warned:>6.3} {wrong:>10.4}");
-                kinds.insert(name, json!({ "warned": warned, "false_per_day": wrong }));
+                let _ = writeln!(lines, "{name:<18} {of}");
+                kinds.insert(
+                    name,
+                    json!({ "warned": of.warned, "false_per_day": of.false_per_day, "coverage": of.coverage }),
+                );
             },
         )
     });
@@ -76,7 +79,10 @@ fn main() -> io::Result<()> {
         sum["kinds"] = Value::Object(kinds);
         return writeln!(out, "{sum}");
     }
-    writeln!(out, "seed {seed}, {each} cases of each kind\nkind               warned  false/day\n{lines}{first}")?;
+    writeln!(
+        out,
+        "seed {seed}, {each} cases of each kind\nkind               warned  false/day intervals held\n{lines}{first}"
+    )?;
     writeln!(out, "kinds added later:\n{added}")
 }
 

@@ -3,8 +3,10 @@
 use crate::trend::Outlook;
 use foreshock_detector::{
     Finding, Forecast, Series, Severity,
+    math::rint,
     words::{label, number, short},
 };
+use std::fmt::{self, Write};
 
 /// A limit this near, in seconds, is harm about to be done.
 const SOON: f64 = 3_600.0;
@@ -26,15 +28,19 @@ pub(crate) fn finding(series: &Series, value: f64, limit: f64, outlook: Outlook,
         earliest_ns: at(outlook.earliest).min(reaches_ns),
         latest_ns: at(outlook.latest).max(reaches_ns),
     };
-    let summary = format!(
+    // Room for what is usually said.
+    let mut summary = String::with_capacity(192);
+    let _ = write!(
+        summary,
         "{} is at {} and on its way to its limit of {}: in about {}, 80 % sure of {} to {}",
         label(series),
         amount(value, limit, &series.unit),
         amount(limit, limit, &series.unit),
-        span(outlook.reaches),
-        span(outlook.earliest),
-        span(outlook.latest),
+        Span(outlook.reaches),
+        Span(outlook.earliest),
+        Span(outlook.latest),
     );
+    summary.truncate(summary.floor_char_boundary(512));
     Finding {
         ids: vec![series.id],
         kind: "trend".to_owned(),
@@ -45,8 +51,8 @@ pub(crate) fn finding(series: &Series, value: f64, limit: f64, outlook: Outlook,
         lower: None,
         upper: None,
         forecast: Some(forecast),
-        summary: summary[..summary.floor_char_boundary(512)].to_owned(),
-        evidence: vec![("rising for".to_owned(), span(outlook.looked_at))],
+        summary,
+        evidence: vec![("rising for".to_owned(), Span(outlook.looked_at).to_string())],
     }
 }
 
@@ -64,11 +70,34 @@ fn amount(value: f64, limit: f64, unit: &str) -> String {
 }
 
 /// Seconds in words.
-fn span(seconds: f64) -> String {
-    match seconds {
-        s if s < 120.0 => format!("{s:.0} s"),
-        s if s < 7_200.0 => format!("{:.0} min", s / 60.0),
-        s if s < 172_800.0 => format!("{:.0} h", s / 3_600.0),
-        s => format!("{:.0} days", s / 86_400.0),
+struct Span(f64);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (size, unit) = match self.0 {
+            s if s < 120.0 => (1.0, "s"),
+            s if s < 7_200.0 => (60.0, "min"),
+            s if s < 172_800.0 => (3_600.0, "h"),
+            _ => (86_400.0, "days"),
+        };
+        // Whole numbers are written at a quarter of what those with a fraction cost, and this is done for every window of a warning.
+        write!(f, "{} {unit}", rint(self.0.clamp(0.0, LONGEST) / size) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// People read these: a whole number in a unit that fits, half to even as everywhere else, and never "inf".
+    #[test]
+    fn spans_are_whole_numbers() {
+        let said = [-3.0, 0.5, 119.6, 150.0, 7_199.0, 7_200.0, 172_800.0, f64::INFINITY].map(|s| Span(s).to_string());
+        assert_eq!(said, ["0 s", "0 s", "120 s", "2 min", "120 min", "2 h", "2 days", "3650 days"]);
+        for tenths in 0..3_000_u32 {
+            let seconds = f64::from(tenths) / 10.0;
+            let (size, unit) = if seconds < 120.0 { (1.0, "s") } else { (60.0, "min") };
+            assert_eq!(Span(seconds).to_string(), format!("{:.0} {unit}", seconds / size));
+        }
     }
 }

@@ -13,9 +13,9 @@ use cases::{
 fn it_warns_of_what_comes_and_not_of_what_does_not() {
     let mut worst = (Kind::Flat, 0.0);
     let kinds: Vec<Kind> = BREACHING.into_iter().chain(HARMLESS).collect();
-    let sum = figures(&kinds, 3, 3, &mut |kind, _, case| play(kind, case), &mut |kind, _, wrong| {
-        if wrong > worst.1 {
-            worst = (kind, wrong);
+    let sum = figures(&kinds, 3, 3, &mut |kind, _, case| play(kind, case), &mut |kind, of| {
+        if of.false_per_day > worst.1 {
+            worst = (kind, of.false_per_day);
         }
     });
     assert!(sum.recall >= 0.75, "{sum:?}");

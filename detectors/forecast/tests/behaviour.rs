@@ -53,6 +53,29 @@ fn a_leak_is_warned_of_and_cleared() {
     assert!(after.last().expect("a verdict").is_none());
 }
 
+/// A rise that gets steeper may go on so, or be the busy hours of a day: the interval reaches from before the end of the bend to the end of
+/// a line.
+#[test]
+fn the_interval_of_a_bend_reaches_to_the_line() {
+    let mut driver = open(r#"{"limits":[{"series":"memory","limit":1}]}"#);
+    let id = driver.series("memory", Kind::Gauge, &[]);
+    let mut noise = Noise::new(5);
+    let level = |minute: i32| 0.2 * libm::exp(f64::from((minute - 720).max(0)) / 300.0);
+    let said = findings(&mut driver, id, (0..1_150).map(|minute| level(minute) + 0.002 * noise.normal()));
+    let first = said.iter().position(Option::is_some).expect("a warning");
+    assert!(level(first as i32) < 0.7, "first at minute {first}");
+    let start = driver.next_start_ns() - said.len() as u64 * MINUTE_NS;
+    // The limit is reached 300 times the logarithm of 5 minutes after the rise began.
+    let truth = start + 1_203 * MINUTE_NS;
+    for (minute, finding) in said.iter().enumerate().skip(first) {
+        let forecast = finding.as_ref().and_then(|finding| finding.forecast).expect("a warning that stands");
+        let now = start + (minute as u64 + 1) * MINUTE_NS;
+        assert!((forecast.earliest_ns..forecast.latest_ns).contains(&truth), "{forecast:?} at minute {minute}");
+        assert!(forecast.earliest_ns < forecast.reaches_ns, "{forecast:?} at minute {minute}");
+        assert!(forecast.latest_ns - now > (forecast.reaches_ns - now) / 10 * 11, "{forecast:?} at minute {minute}");
+    }
+}
+
 /// A value that is on its way to nothing, a free share, is warned of as well; capacities beside usage give limits of their own.
 #[test]
 fn limits_below_and_beside_are_known() {
@@ -91,6 +114,24 @@ fn a_rise_that_slows_down_is_mostly_not_warned_of() {
         warned.extend(said.iter().any(Option::is_some).then_some(seed));
     }
     assert!(warned.len() <= 9, "{warned:?}");
+}
+
+/// A rise that has ended is no longer warned of for the first time, though long stretches still look like one.
+#[test]
+fn what_has_stopped_rising_is_not_warned_of() {
+    let mut late = Vec::new();
+    for seed in 0..24 {
+        let mut driver = open(r#"{"limits":[{"series":"memory","limit":1}]}"#);
+        let id = driver.series("memory", Kind::Gauge, &[]);
+        let mut noise = Noise::new(seed);
+        let (rise, top) = (200.0 + 40.0 * seed as f64, 0.68 + 0.01 * (seed % 4) as f64);
+        let level = |minute: i32| 0.4 + (top - 0.4) * ((f64::from(minute) - 720.0).max(0.0) / rise).min(1.0);
+        let said = findings(&mut driver, id, (0..3_000).map(|minute| level(minute) + 0.004 * noise.normal()));
+        let first = said.iter().position(Option::is_some);
+        // Half an hour is what blocks of two minutes look at.
+        late.extend(first.filter(|first| *first as f64 > 720.0 + rise + 32.0));
+    }
+    assert!(late.len() <= 2, "{late:?}");
 }
 
 /// A disk that was cleaned up is warned of when it fills again, long before it is as full as it was; what isn't known to be cleaned up

@@ -120,19 +120,29 @@ pub(crate) struct Figures {
     pub(crate) first_error: f64,
 }
 
-/// Plays `each` cases of every one of the kinds. `told` hears the kind, the share of cases warned of, and false warnings a day. `outcome` gives what
-/// became of a case by its kind, its number and itself.
+/// The same of one kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OfKind {
+    /// Share of cases warned of.
+    pub(crate) warned: f64,
+    pub(crate) false_per_day: f64,
+    /// Share of intervals that held the truth, where there is one.
+    pub(crate) coverage: Option<f64>,
+}
+
+/// Plays `each` cases of every one of the kinds. `told` hears the figures of each kind. `outcome` gives what became of a case by its kind, its
+/// number and itself.
 pub(crate) fn figures(
     kinds: &[Kind],
     seed: u64,
     each: u64,
     outcome: &mut dyn FnMut(Kind, u64, &Case) -> Outcome,
-    told: &mut dyn FnMut(Kind, f64, f64),
+    told: &mut dyn FnMut(Kind, OfKind),
 ) -> Figures {
     let (mut leads, mut errors, mut covered) = (Vec::new(), Vec::new(), Vec::new());
     let (mut right, mut wrong, mut wrong_breaching, mut days, mut breaches) = (0, 0, 0, 0.0, 0);
     for kind in kinds.iter().copied() {
-        let (mut warned, mut its_wrong, mut its_days) = (0, 0, 0.0);
+        let (mut warned, mut its_wrong, mut its_days, before) = (0, 0, 0.0, covered.len());
         for number in 0..each {
             let outcome = outcome(kind, number, &case(kind, seed.wrapping_mul(10_007).wrapping_add(number)));
             its_wrong += outcome.false_warnings;
@@ -152,7 +162,12 @@ pub(crate) fn figures(
         }
         wrong += its_wrong;
         days += its_days;
-        told(kind, warned as f64 / each as f64, its_wrong as f64 / its_days);
+        let its = &covered[before..];
+        let coverage = (!its.is_empty()).then(|| its.iter().filter(|held| **held).count() as f64 / its.len() as f64);
+        told(
+            kind,
+            OfKind { warned: warned as f64 / each as f64, false_per_day: its_wrong as f64 / its_days, coverage },
+        );
     }
     let in_time = leads.iter().filter(|lead| **lead >= 0.1).count();
     let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
@@ -173,6 +188,13 @@ impl fmt::Display for Figures {
         writeln!(f, "precision {:.3} on breaching kinds, {:.3} on all", self.precision_breaching, self.precision)?;
         writeln!(f, "false warnings a day {:.4}", self.false_per_day)?;
         write!(f, "interval coverage {:.3}, median error of the first time {:.3}", self.coverage, self.first_error)
+    }
+}
+
+impl fmt::Display for OfKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>6.3} {:>10.4}", self.warned, self.false_per_day)?;
+        self.coverage.map_or(Ok(()), |held| write!(f, " {held:>14.3}"))
     }
 }
 
