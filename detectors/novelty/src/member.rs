@@ -231,8 +231,7 @@ impl Member {
 
     /// Between which values the newest one was usual after such a course.
     pub(crate) fn usual(&self, range: Range) -> Option<(f64, f64)> {
-        let (low, high) = self.net.usual_newest(&features(&self.levels))?;
-        Some((self.scale.value(low, range), self.scale.value(high, range)))
+        Some(self.scale.values(self.net.usual_newest(&features(&self.levels))?, range))
     }
 
     /// Whether what was restored can be worked with.

@@ -167,19 +167,33 @@ impl Scale {
             self.seen.iter_mut().for_each(|count| *count = count.div_ceil(2));
         }
         self.seen[place] += 1;
+        let median = self.median();
+        let level = place as f64 / LEVELS as f64;
+        if (level - median).abs() < SNAP { median } else { level }
+    }
+
+    /// The level below and at which half of the steps were.
+    fn median(&self) -> f64 {
         let total: u32 = self.seen.iter().map(|count| u32::from(*count)).sum();
         let mut sum = 0;
         let is_half = |count: &u8| {
             sum += u32::from(*count);
             2 * sum >= total
         };
-        let median = self.seen.iter().position(is_half).unwrap_or(0) as f64 / LEVELS as f64;
-        let level = place as f64 / LEVELS as f64;
-        if (level - median).abs() < SNAP { median } else { level }
+        self.seen.iter().position(is_half).unwrap_or(0) as f64 / LEVELS as f64
+    }
+
+    /// Between which values levels from `low` to `high` lie: a level stands for what is rounded to it, and the median for what
+    /// is taken for it.
+    pub(crate) fn values(&self, (low, high): (f64, f64), range: Range) -> (f64, f64) {
+        let (median, half) = (self.median(), 0.5 / LEVELS as f64);
+        // Levels come back from bytes: the same one, not the same number.
+        let reach = |level: f64| if (level - median).abs() < half { SNAP } else { half };
+        (self.value((low - reach(low)).max(0.0), range), self.value((high + reach(high)).min(1.0), range))
     }
 
     /// The value that a level stands for, in the unit of the series.
-    pub(crate) fn value(&self, level: f64, range: Range) -> f64 {
+    fn value(&self, level: f64, range: Range) -> f64 {
         let (low, high) = (f64::from(self.low), f64::from(self.high));
         self.map.undo(low + level * (high - low), range)
     }
@@ -227,6 +241,16 @@ mod tests {
         assert_eq!(scale.seen[14], 1, "the middle of the old range");
         let level = scale.level(6.3);
         assert!((scale.value(level, range) - (5.0 + 63.0)).abs() < 0.6, "{}", scale.value(level, range));
+        let (low, high) = scale.values((level, level), range);
+        assert!(
+            low < 68.0 && 68.0 < high && high - low < 2.0,
+            "a level is as wide as what is rounded to it: {low} to {high}"
+        );
+        let (low, high) = scale.values((scale.median(), scale.median()), range);
+        assert!(
+            (high - low - 0.11 * 85.8).abs() < 0.01,
+            "the median is as wide as what is taken for it: {low} to {high}"
+        );
         for map in [Map::Plain, Map::Log] {
             for value in [-70.0, 0.0, 5.0, 12.0] {
                 assert!((map.undo(map.apply(value, range), range) - value).abs() < 1e-9);
