@@ -3,7 +3,13 @@
 use crate::{cargo, run, say, setup, target_directory};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use std::{path::Path, process::Command};
+use std::{
+    num::NonZero,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 
 const SCENARIOS: [&str; 7] = [
     "deployment-drift",
@@ -37,11 +43,36 @@ pub(crate) fn table(program: &Path, seeds: u64) -> Result<String> {
 | scenario | found | first anomaly after | incident after | threshold after | root right, at first and at last | anomalies | false incidents | resolved after |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
         .to_owned();
+    let runs: Vec<(&str, u64)> =
+        SCENARIOS.iter().flat_map(|scenario| (1..=seeds).map(|seed| (*scenario, seed))).collect();
+    let reports = play_all(program, &runs)?;
     for scenario in SCENARIOS {
-        let reports = (1..=seeds).map(|seed| play(program, scenario, seed)).collect::<Result<Vec<_>>>()?;
-        table = table + "\n" + &row(scenario, &reports);
+        let of_it = runs.iter().zip(&reports).filter(|((name, _), _)| *name == scenario);
+        table = table + "\n" + &row(scenario, &of_it.map(|(_, report)| report).collect::<Vec<_>>());
     }
     Ok(table)
+}
+
+/// Plays stories, as many at once as there are processors: each has ports and a clock of its own, so none minds the others. The
+/// reports are in the order of the runs.
+fn play_all(program: &Path, runs: &[(&str, u64)]) -> Result<Vec<Value>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut played = Vec::new();
+        while let Some((place, (scenario, seed))) = runs.iter().enumerate().nth(next.fetch_add(1, Ordering::Relaxed)) {
+            played.push((place, play(program, scenario, *seed)?));
+        }
+        anyhow::Ok(played)
+    };
+    let mut played = thread::scope(|scope| {
+        let workers = thread::available_parallelism().map_or(1, NonZero::get);
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let join = |worker: thread::ScopedJoinHandle<'_, _>| worker.join().expect("a story's thread does not panic");
+        workers.into_iter().map(join).collect::<Result<Vec<_>>>()
+    })?
+    .concat();
+    played.sort_by_key(|(place, _)| *place);
+    Ok(played.into_iter().map(|(_, report)| report).collect())
 }
 
 fn play(program: &Path, scenario: &str, seed: u64) -> Result<Value> {
@@ -58,7 +89,7 @@ fn play(program: &Path, scenario: &str, seed: u64) -> Result<Value> {
     serde_json::from_str(&std::fs::read_to_string(report)?).context("the demo's report")
 }
 
-fn row(scenario: &str, reports: &[Value]) -> String {
+fn row(scenario: &str, reports: &[&Value]) -> String {
     let all = reports.len();
     let count = |key: &str| reports.iter().filter(|report| report[key] == true).count();
     let found = reports.iter().filter(|report| !report["warned_seconds"].is_null()).count();
@@ -80,7 +111,7 @@ fn row(scenario: &str, reports: &[Value]) -> String {
 }
 
 /// The median, and the least and the largest value.
-fn range(reports: &[Value], key: &str, write: impl Fn(u64) -> String) -> String {
+fn range(reports: &[&Value], key: &str, write: impl Fn(u64) -> String) -> String {
     let mut values: Vec<u64> = reports.iter().filter_map(|report| report[key].as_u64()).collect();
     values.sort_unstable();
     let (Some(least), Some(largest)) = (values.first(), values.last()) else { return "never".to_owned() };
@@ -105,7 +136,7 @@ mod tests {
                 "root_is_right": right, "resolved_seconds": null, "anomalies": 20, "false_incidents": 1,
             })
         };
-        let row = row("disk-filling", &[report(130, true), report(70, true), report(250, false)]);
+        let row = row("disk-filling", &[&report(130, true), &report(70, true), &report(250, false)]);
         let expected = "| disk-filling | 3 of 3 | 0:50 | 2:10 (1:10 to 4:10) | 7:00 | 0, 2 of 3 | 20 | 3 | never |";
         assert_eq!(row, expected);
     }
