@@ -1,5 +1,6 @@
-//! Recorded data as OTLP: converters from the public form of a data set to what `foreshock replay` reads.
+//! Recorded data: converters from the public form of a data set to what `foreshock replay` reads, and altered copies to try choices on.
 
+mod altered;
 mod nezha;
 mod otlp;
 
@@ -11,7 +12,8 @@ Usage: cargo xtask record FORMAT --from PATH --to PATH [OPTIONS]
 
   trainticket   a day of the Nezha data set, such as rca_data/2023-01-30, as OTLP JSON lines (gzip if PATH ends in .gz)
                   --start TIME --end TIME   only this part; RFC 3339 in UTC, such as 2023-01-30T12:40:00Z
-                  --traces SHARE            keep this share of the traces, 0 to 1, with their log records";
+                  --traces SHARE            keep this share of the traces, 0 to 1, with their log records
+  altered-nab   eight altered copies of each series of the Numenta Anomaly Benchmark, in a folder of the same form";
 
 /// What the command line asks for.
 #[derive(Debug, Default)]
@@ -32,6 +34,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let options = options(rest)?;
     match format.as_str() {
         "trainticket" => nezha::convert(&options),
+        "altered-nab" => altered::convert(&options),
         other => bail!("no such format: {other}\n\n{USAGE}"),
     }
 }

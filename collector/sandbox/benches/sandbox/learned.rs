@@ -43,9 +43,9 @@ const FOREST: Part = Part {
     native: native::<foreshock_isolation_forest::IsolationForest>,
 };
 const BASELINE: Part =
-    Part { name: "baseline", config: r#"{"threshold":7}"#, native: native::<foreshock_baseline::Baseline> };
+    Part { name: "baseline", config: r#"{"threshold":6}"#, native: native::<foreshock_baseline::Baseline> };
 const NOVELTY: Part =
-    Part { name: "novelty", config: r#"{"threshold":0.36}"#, native: native::<foreshock_novelty::Novelty> };
+    Part { name: "novelty", config: r#"{"threshold":0.38}"#, native: native::<foreshock_novelty::Novelty> };
 const JOINT: Part = Part { name: "joint", config: "{}", native: native::<foreshock_joint::Joint> };
 const FORECAST: Part = Part { name: "forecast", config: "{}", native: native::<foreshock_forecast::Forecast> };
 const LOGS: Part = Part { name: "log-patterns", config: "{}", native: native::<foreshock_log_patterns::LogPatterns> };

@@ -39,9 +39,9 @@ pub(super) struct Models {
 /// The detectors of the default configuration with their weights and what it sets of their own configuration, as JSON.
 pub const SHIPPED: [(&str, f64, &str); 6] = [
     ("isolation-forest", 0.1, r#"{"threshold":7}"#),
-    ("baseline", 0.3, r#"{"threshold":7}"#),
+    ("baseline", 0.3, r#"{"threshold":6}"#),
     ("forecast", 1.0, "{}"),
-    ("novelty", 1.0, r#"{"threshold":0.36}"#),
+    ("novelty", 1.0, r#"{"threshold":0.38}"#),
     ("joint", 1.0, "{}"),
     ("log-patterns", 1.0, "{}"),
 ];
