@@ -79,6 +79,11 @@ impl Model {
             && numbers.into_iter().chain(recent).all(f64::is_finite)
     }
 
+    /// Whether the forest, if there is one, was grown on fewer windows than could be kept.
+    pub(crate) fn is_young(&self, config: &Config) -> bool {
+        self.learned / 2 < config.retrain_every
+    }
+
     /// Whether the forest should be grown (again) now.
     pub(crate) fn is_due(&self, config: &Config) -> bool {
         if self.grown == 0 {
@@ -151,10 +156,10 @@ impl Model {
         Some(Opinion { score, expected, usual: self.scale.usual, telling, distance })
     }
 
-    /// Learns a window and the opinion on it.
-    pub(crate) fn learn(&mut self, config: &Config, value: f64, count: f64, opinion: Option<&Opinion>) {
+    /// Learns a window and the opinion on it, which is trusted from 0 to 1 to be about a usual window.
+    pub(crate) fn learn(&mut self, config: &Config, value: f64, count: f64, opinion: Option<&Opinion>, trust: f64) {
         if let Some(opinion) = opinion {
-            let trust = if self.streak.odd() > 2 { 0.01 } else { 1.0 };
+            let trust = if self.streak.odd() > 2 { 0.01 } else { trust };
             self.tail.learn(opinion.distance, trust);
         }
         if self.streak.is_told() && !self.streak.odd().is_multiple_of(ODD_LEARNING) {

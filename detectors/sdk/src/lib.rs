@@ -96,7 +96,7 @@ pub mod glue;
 
 pub use libm as math;
 pub use model::{About, Fault, Setup, State};
-pub use per_series::{Judgement, PerSeries, SeriesJudge};
+pub use per_series::{Judgement, MAX_FINDINGS, PerSeries, SeriesJudge};
 #[cfg(feature = "schema")]
 pub use schema::config_schema;
 pub use series_map::SeriesMap;
