@@ -75,8 +75,9 @@ impl Scale {
 
     /// The byte of each feature; what is far out lands at 0 or 255.
     pub(crate) fn quantise(&self, features: &[f64; FEATURES]) -> Row {
-        let byte = |i: usize| Row::from((1.0 + (features[i] - self.lows[i]) * self.scales[i]).clamp(0.0, 255.0) as u8);
-        (0..FEATURES).fold(0, |row, i| row | byte(i) << (8 * i))
+        let byte = |i: usize| u64::from((1.0 + (features[i] - self.lows[i]) * self.scales[i]).clamp(0.0, 255.0) as u8);
+        // Put together as one number: bytes stored one by one would have to be waited for.
+        (0..FEATURES).fold(0, |row, i| row | byte(i) << (8 * i)).to_le_bytes()
     }
 }
 

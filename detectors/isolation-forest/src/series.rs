@@ -25,7 +25,7 @@ const GAUGED_ROWS: usize = 128;
 /// err less.
 const USUAL: [f64; 3] = [0.0, 0.25, 0.5];
 
-/// All that is known of one series: the forest (4 KB with 32 trees) and 1.25 bytes a kept window.
+/// All that is known of one series: the forest (3 KB with 32 trees) and 1.25 bytes a kept window.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Model {
     recent: Recent,

@@ -183,10 +183,10 @@ fn series_that_are_a_little_odd_are_told_together() {
         assert!(before.is_empty(), "seed {seed}: {before:?}");
         assert!(after.iter().all(|(_, finding)| finding.kind == "joint"), "seed {seed}: {after:?}");
         let (delay, finding) = after.first().unwrap_or_else(|| panic!("seed {seed}: nothing was told"));
-        assert!(*delay <= 5 && finding.ids.len() == 8, "seed {seed}: {delay} {finding:?}");
+        assert!(*delay <= 5 && (3..=8).contains(&finding.ids.len()), "seed {seed}: {delay} {finding:?}");
         assert!(finding.observed > finding.expected && finding.expected.is_some(), "{finding:?}");
         assert!(finding.summary.contains("of 40 series are odd together, most of all series."), "{}", finding.summary);
-        assert!(finding.summary.contains(", usually 8") && finding.evidence.len() == 8, "{finding:?}");
+        assert!(finding.summary.contains(", usually 8") && finding.evidence.len() == finding.ids.len(), "{finding:?}");
     }
 }
 
@@ -206,7 +206,7 @@ fn the_state_is_bounded() {
     let mut service = Service::new(24, "{}");
     service.run(900, |_, _| {});
     let bytes = service.driver.snapshot().expect("saved").bytes.len();
-    assert!(bytes <= (6 + 1) * 5_500, "{bytes} bytes");
+    assert!(bytes <= (6 + 1) * 4_600, "{bytes} bytes");
 }
 
 /// Whatever the numbers and gaps, verdicts keep the contract, and a restart at any time changes no later answer.
