@@ -2,7 +2,7 @@
 
 use crate::{
     Config,
-    features::{NAMES, ROLLING, Scale, features},
+    features::{Before, NAMES, ROLLING, Scale},
     forest::{FEATURES, Forest, Random, Row},
     history::History,
 };
@@ -96,10 +96,11 @@ impl Model {
     /// Grows the forest on the windows kept.
     pub(crate) fn train(&mut self, config: &Config, kind: Kind, step: f64, seed: u64) {
         let values = self.history.values(config.training_window as usize);
-        let floor = floor(kind, &values, self.usual_count, self.whole, step);
+        let Some(all) = Before::of(&values) else { return };
+        let floor = self.floor(kind, values.len(), &all, self.usual_count, step);
         let rows: Vec<[f64; FEATURES]> = values
             .windows(ROLLING + 1)
-            .map(|seen| features(&seen[..ROLLING], f64::from(seen[ROLLING]), floor))
+            .filter_map(|seen| Some(Before::of(&seen[..ROLLING])?.features(f64::from(seen[ROLLING]), floor)))
             .collect();
         let (scale, margins) = Scale::learn(&rows, floor);
         let bytes: Vec<Row> = rows.iter().map(|row| scale.quantise(row)).collect();
@@ -132,9 +133,10 @@ impl Model {
             return None;
         }
         let value = value.clamp(-LARGEST, LARGEST);
-        let before = self.recent.values();
-        let floor = floor(kind, before, count, self.whole, step);
-        let seen = features(before, value, floor);
+        let recent = self.recent.values();
+        let before = Before::of(recent)?;
+        let floor = self.floor(kind, recent.len(), &before, count, step);
+        let seen = before.features(value, floor);
         let beyond = self.scale.beyond(&seen);
         // Paths that long are usual; what lies beyond all that was seen is looked at closely.
         let usual = match beyond > 0.0 {
@@ -181,6 +183,13 @@ impl Model {
         (self.path.0 - path) / self.path.1 * stretch
     }
 
+    /// The smallest movement that matters around so many values.
+    fn floor(&self, kind: Kind, values: usize, around: &Before, count: f64, step: f64) -> f64 {
+        let few = sqrt(1.0 + 4.0 / values as f64);
+        let (level, magnitude) = (around.mean, around.magnitude);
+        few * noise_floor(kind, &Habit { level, magnitude, range: 0.0, whole: self.whole, count }, step)
+    }
+
     /// The feature that makes the path longest when it takes its median.
     fn telling(&self, seen: &[f64; FEATURES]) -> &'static str {
         let mut best = (self.forest.path(self.scale.quantise(seen)), 0);
@@ -206,17 +215,4 @@ impl Recent {
         self.values[ROLLING - 1] = value;
         self.known = (self.known + 1).min(ROLLING as u8);
     }
-}
-
-/// The smallest movement that matters around the recent values.
-fn floor(kind: Kind, values: &[f32], count: f64, whole: bool, step: f64) -> f64 {
-    let n = values.len().max(1) as f64;
-    let (mut level, mut magnitude) = (0.0, 0.0);
-    for value in values {
-        level += f64::from(*value);
-        magnitude += f64::from(value.abs());
-    }
-    (level, magnitude) = (level / n, magnitude / n);
-    let few = sqrt(1.0 + 4.0 / n);
-    few * noise_floor(kind, &Habit { level, magnitude, range: 0.0, whole, count }, step)
 }
