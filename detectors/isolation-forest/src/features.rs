@@ -1,7 +1,7 @@
 //! Owns what the forest sees of a series: five features of each window, quantised to bytes.
 
 use crate::forest::{FEATURES, Row};
-use foreshock_detector::math::sqrt;
+use foreshock_detector::math::{larger, sqrt};
 use serde::{Deserialize, Serialize};
 
 /// Windows before the present one that rolling features look at.
@@ -43,7 +43,7 @@ impl Before {
         rest.iter().for_each(|value| add(0, *value));
         let mean = |[a, b, c, d]: [f64; SIDES]| (a + b + (c + d)) / values.len() as f64;
         let mean_off = mean(sum);
-        let deviation = sqrt((mean(squares) - mean_off * mean_off).max(0.0));
+        let deviation = sqrt(larger(mean(squares) - mean_off * mean_off, 0.0));
         Some(Self { last, mean: last + mean_off, deviation, magnitude: mean(sizes) })
     }
 
@@ -51,7 +51,7 @@ impl Before {
     /// from that mean in deviations of at least `floor`.
     pub(crate) fn features(&self, value: f64, floor: f64) -> [f64; FEATURES] {
         let Self { last, mean, deviation, .. } = *self;
-        [value, value - last, mean, deviation, (value - mean) / deviation.max(floor)]
+        [value, value - last, mean, deviation, (value - mean) / larger(deviation, floor)]
     }
 }
 
@@ -96,15 +96,14 @@ impl Scale {
     /// How far the farthest feature lies beyond the range of the bytes, in halves of that range; 0 within.
     pub(crate) fn beyond(&self, features: &[f64; FEATURES]) -> f64 {
         let off = |i: usize| ((features[i] - self.lows[i]) * self.scales[i] - 127.0).abs();
-        let farthest = (0..FEATURES).map(off).fold(0.0, f64::max);
-        (farthest / 127.0 - 1.0).max(0.0)
+        let farthest = (0..FEATURES).fold(127.0, |farthest, i| larger(off(i), farthest));
+        farthest / 127.0 - 1.0
     }
 
     /// The byte of each feature; what is far out lands at 0 or 255, where the conversion ends.
     pub(crate) fn quantise(&self, features: &[f64; FEATURES]) -> Row {
-        let byte = |i: usize| u64::from((1.0 + (features[i] - self.lows[i]) * self.scales[i]) as u8);
-        // Put together as one number: bytes stored one by one would have to be waited for.
-        (0..FEATURES).fold(0, |row, i| row | byte(i) << (8 * i)).to_le_bytes()
+        let byte = |i: usize| Row::from((1.0 + (features[i] - self.lows[i]) * self.scales[i]) as u8);
+        (0..FEATURES).fold(0, |row, i| row | byte(i) << (8 * i))
     }
 }
 

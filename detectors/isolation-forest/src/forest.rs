@@ -12,11 +12,9 @@ use serde::{Deserialize, Serialize};
 
 /// Features of a row.
 pub(crate) const FEATURES: usize = 5;
-/// A quantised row: a byte for each feature, the rest are 0.
-pub(crate) type Row = [u8; WIDTH];
+/// A quantised row: the first feature in the lowest byte.
+pub(crate) type Row = u64;
 
-/// Bytes of a row: a power of two, so that a masked number is always inside.
-const WIDTH: usize = 8;
 const DEPTH: usize = 6;
 /// Nodes are numbered from 1; the children of `n` are `2 n` and `2 n + 1`. 64 to 127 are the leaves.
 const LEAVES: usize = 1 << DEPTH;
@@ -25,7 +23,7 @@ const LEAVES: usize = 1 << DEPTH;
 const TREE: usize = LEAVES + LEAVES / 2;
 /// Trees that are walked side by side; more would want more registers than there are.
 const BUNDLED: usize = 4;
-/// A bundle: for each depth the feature that is looked at, then the trees.
+/// A bundle: for each depth by how many bits a row is shifted for the feature that is looked at, then the trees.
 const BUNDLE: usize = DEPTH + BUNDLED * TREE;
 /// Bundles after which a forest is asked whether it has seen enough.
 const ASKED: usize = 2;
@@ -56,15 +54,15 @@ impl Random {
         (((self.next() >> 32) * below as u64) >> 32) as usize
     }
 
-    /// A feature for each depth: all in any order, then any.
+    /// The shift of a feature for each depth: all in any order, then any.
     fn order(&mut self) -> [u8; DEPTH] {
         let mut order = [0; DEPTH];
         for i in 0..FEATURES {
             let other = self.below(i + 1);
             order[i] = order[other];
-            order[other] = i as u8;
+            order[other] = 8 * i as u8;
         }
-        order[FEATURES..].fill_with(|| self.below(FEATURES) as u8);
+        order[FEATURES..].fill_with(|| 8 * self.below(FEATURES) as u8);
         order
     }
 }
@@ -89,21 +87,21 @@ impl Forest {
         }
         // Samples are stretches of the shuffled rows, which begin again where they end: a shuffle for each would cost as much as a tree.
         pool.extend_from_within(..sample);
-        let mut members = vec![Row::default(); sample];
+        let mut members = vec![0; sample];
         let deepest: Vec<u8> = (0..=sample).map(|count| whole(DEPTH as f64 + mean_path(count))).collect();
-        let mut features = [0; DEPTH];
+        let mut shifts = [0; DEPTH];
         for (number, bundle) in forest.bundles.chunks_exact_mut(BUNDLE).enumerate() {
             match number % ASKED {
-                0 => features = random.order(),
-                _ => features.reverse(),
+                0 => shifts = random.order(),
+                _ => shifts.reverse(),
             }
             let (told, trees) = bundle.split_at_mut(DEPTH);
-            told.copy_from_slice(&features);
+            told.copy_from_slice(&shifts);
             for (k, tree) in trees.chunks_exact_mut(TREE).enumerate() {
                 let first = spread((number * BUNDLED + k) as u32, rows.len());
                 members.copy_from_slice(&pool[first..first + sample]);
                 let (cuts, paths) = tree.split_at_mut(LEAVES);
-                Grower { margins, features, random, cuts, paths, deepest: &deepest }.descend(1, 0, &mut members);
+                Grower { margins, shifts, random, cuts, paths, deepest: &deepest }.descend(1, 0, &mut members);
             }
         }
         forest
@@ -124,7 +122,7 @@ impl Forest {
     pub(crate) fn glance(&self, row: Row, usual: [f64; 3]) -> f64 {
         let (mut sum, mut path) = (0, 0.0);
         for (number, bundles) in self.bundles.chunks_exact(ASKED * BUNDLE).enumerate() {
-            sum += bundles.as_chunks().0.iter().map(|bundle| walk(bundle, &row)).sum::<u32>();
+            sum += bundles.as_chunks().0.iter().map(|bundle| walk(bundle, row)).sum::<u32>();
             path = f64::from(sum) / (ASKED * BUNDLED * (number + 1)) as f64;
             if path >= usual[number.min(2)] {
                 break;
@@ -135,11 +133,14 @@ impl Forest {
 }
 
 /// The sum of the path lengths of a row in a bundle.
-fn walk(bundle: &[u8; BUNDLE], row: &Row) -> u32 {
+fn walk(bundle: &[u8; BUNDLE], row: Row) -> u32 {
     let mut at = [1_usize; BUNDLED];
-    // The masks change nothing; they spare the check of the index.
-    for depth in 0..DEPTH {
-        let byte = row[usize::from(bundle[depth]) & (WIDTH - 1)];
+    let mut depth = 0;
+    // Until the leaves, not so many times: a compiler that knows how many writes the six rounds out with all nodes' bits apart. The masks
+    // change nothing; they spare checks.
+    while at[0] < LEAVES {
+        let byte = (row >> (bundle[depth & 7] & 63)) as u8;
+        depth += 1;
         for (k, at) in at.iter_mut().enumerate() {
             *at = 2 * *at + usize::from(byte >= bundle[DEPTH + k * TREE + (*at & (LEAVES - 1))]);
         }
@@ -154,7 +155,7 @@ fn walk(bundle: &[u8; BUNDLE], row: &Row) -> u32 {
 struct Grower<'a> {
     margins: [u8; FEATURES],
     /// For each depth.
-    features: [u8; DEPTH],
+    shifts: [u8; DEPTH],
     random: &'a mut Random,
     cuts: &'a mut [u8],
     paths: &'a mut [u8],
@@ -175,9 +176,9 @@ impl Grower<'_> {
     }
 
     fn split(&mut self, node: usize, depth: usize, members: &mut [Row]) {
-        let feature = usize::from(self.features[depth]) & (WIDTH - 1);
-        let margin = self.margins[feature.min(FEATURES - 1)];
-        let bytes = members.iter().map(|row| row[feature]);
+        let shift = self.shifts[depth];
+        let margin = self.margins[usize::from(shift / 8)];
+        let bytes = members.iter().map(|row| (row >> shift) as u8);
         let (low, high) = bytes.fold((u8::MAX, 0), |(low, high), byte| (low.min(byte), high.max(byte)));
         let low = low.saturating_sub(margin);
         let high = high.saturating_add(margin.max(1));
@@ -185,7 +186,7 @@ impl Grower<'_> {
         self.cuts[node] = cut;
         if depth + 1 == DEPTH {
             // Of leaves only matters how many rows reach them.
-            let left = members.iter().filter(|row| row[feature] < cut).count();
+            let left = members.iter().filter(|row| ((**row >> shift) as u8) < cut).count();
             let paths = self.deepest[left] | self.deepest[members.len() - left] << 4;
             self.paths[node - LEAVES / 2] = paths;
             return;
@@ -193,7 +194,7 @@ impl Grower<'_> {
         let mut left = 0;
         for i in 0..members.len() {
             // Without a branch, which would be wrong half of the time.
-            let goes_left = members[i][feature] < cut;
+            let goes_left = ((members[i] >> shift) as u8) < cut;
             members.swap(i, left);
             left += usize::from(goes_left);
         }
@@ -234,9 +235,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn row(bytes: [u8; FEATURES]) -> Row {
-        let mut row = Row::default();
-        row[..FEATURES].copy_from_slice(&bytes);
-        row
+        bytes.iter().rev().fold(0, |row, byte| row << 8 | u64::from(*byte))
     }
 
     fn cloud(count: usize) -> Vec<Row> {
@@ -247,12 +246,12 @@ mod tests {
 
     /// How many different leaves the rows fall into, over all trees: 1 a tree if it never splits them.
     fn leaves_used(forest: &Forest, rows: &[Row]) -> usize {
-        let leaf = |features: &[u8], cuts: &[u8], row: Row| {
-            features.iter().fold(1, |at, feature| 2 * at + usize::from(row[usize::from(*feature)] >= cuts[at]))
+        let leaf = |shifts: &[u8], cuts: &[u8], row: Row| {
+            shifts.iter().fold(1, |at, shift| 2 * at + usize::from((row >> shift) as u8 >= cuts[at]))
         };
         let leaves = |bundle: &[u8]| -> usize {
-            let (features, trees) = bundle.split_at(DEPTH);
-            let used = |cuts| rows.iter().map(|row| leaf(features, cuts, *row)).collect::<BTreeSet<_>>().len();
+            let (shifts, trees) = bundle.split_at(DEPTH);
+            let used = |cuts| rows.iter().map(|row| leaf(shifts, cuts, *row)).collect::<BTreeSet<_>>().len();
             trees.chunks_exact(TREE).map(used).sum()
         };
         forest.bundles.chunks_exact(BUNDLE).map(leaves).sum()
@@ -291,9 +290,9 @@ mod tests {
             let orders: Vec<&[u8]> = forest.bundles.chunks_exact(BUNDLE).map(|bundle| &bundle[..DEPTH]).collect();
             assert_eq!(orders.len(), 8);
             for pair in orders.chunks_exact(ASKED) {
-                for feature in 0..FEATURES as u8 {
-                    assert!(pair.iter().all(|order| order.contains(&feature)), "{pair:?}");
-                    assert!(pair.iter().any(|order| order[..DEPTH / 2].contains(&feature)), "{pair:?}");
+                for shift in (0..FEATURES as u8).map(|feature| 8 * feature) {
+                    assert!(pair.iter().all(|order| order.contains(&shift)), "{pair:?}");
+                    assert!(pair.iter().any(|order| order[..DEPTH / 2].contains(&shift)), "{pair:?}");
                 }
             }
         }

@@ -8,7 +8,7 @@ use crate::{
 };
 use foreshock_detector::{
     Kind,
-    math::{log1p, log10, sqrt, trunc},
+    math::{larger, log1p, log10, sqrt, trunc},
     stats::{Habit, Streak, Tail, noise_floor},
 };
 use serde::{Deserialize, Serialize};
@@ -147,8 +147,8 @@ impl Model {
         let distance = self.distance(path, beyond);
         let expected = seen[2];
         // What counting noise explains is not odd, however rare it was so far.
-        let outside = (self.scale.usual.0 - value).max(value - self.scale.usual.1);
-        let off = (value - expected).abs().max(outside);
+        let outside = larger(self.scale.usual.0 - value, value - self.scale.usual.1);
+        let off = larger(outside, (value - expected).abs());
         let damping = (off / (4.0 * floor)).min(1.0);
         let mut score = (damping * self.tail.surprise(distance)).clamp(0.0, 16.0);
         if score > 4.0 {
