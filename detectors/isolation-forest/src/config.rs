@@ -23,7 +23,7 @@ foreshock_detector::settings! {
         pub persistence: u32 = 2, in 1..=100;
         /// Windows after the end of a finding in which twice the persistence is asked for.
         pub refractory: u32 = 6, in 0..=10_000;
-        /// Series with a forest, about 6 KB each; further ones get no score.
+        /// Series with a forest, about 5 KB each; further ones get no score.
         pub max_series: u32 = 500, in 1..=10_000;
     }
 }

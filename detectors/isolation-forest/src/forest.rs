@@ -1,10 +1,11 @@
 //! Owns the forest: random trees that cut odd rows off early.
 //!
 //! Liu, Ting and Zhou, "Isolation Forest" (2008), with these changes. Rows are quantised to a byte a feature, so that a tree is
-//! small: two cache lines. Trees are complete: 63 inner nodes and 64 leaves in flat arrays, walked without branches; what
-//! isolated a row earlier is in the leaf's path length. Siblings look at the same feature, each with a cut of its own. A cut may fall a
-//! little outside what a node has seen, so that a row beyond everything seen is cut off sooner than the outermost row seen. And a row
-//! that the first trees find usual is not shown to the others.
+//! small. Trees are complete: 63 inner nodes and 64 leaves in flat arrays, walked without branches; what
+//! isolated a row earlier is in the leaf's path length. Four trees, a bundle, look at the same feature at the same depth, each node with a cut of
+//! its own; at each feature once at least, and the next bundle in the reverse order, so that no two bundles miss what is odd in one feature.
+//! A cut may fall a little outside what a node has seen, so that a row beyond everything seen is cut off sooner than the outermost row
+//! seen. And a row that the first bundles find usual is not shown to the others.
 
 use foreshock_detector::{math::log, packed};
 use serde::{Deserialize, Serialize};
@@ -14,25 +15,26 @@ pub(crate) const FEATURES: usize = 5;
 /// A quantised row: the first feature in the lowest byte.
 pub(crate) type Row = u64;
 
-const DEPTH: u32 = 6;
+const DEPTH: usize = 6;
 /// Nodes are numbered from 1; the children of `n` are `2 n` and `2 n + 1`. 64 to 127 are the leaves.
 const LEAVES: usize = 1 << DEPTH;
-/// A tree: for each pair of siblings by how many bits a row is shifted for the feature they look at; for each inner node its cut, rows with
-/// a byte below it go left; and for each pair of leaves their path lengths, whole numbers of four bits, the left one's lowest.
-const TREE: usize = 2 * LEAVES;
-const CUTS: usize = LEAVES / 2;
-const PATHS: usize = CUTS + LEAVES;
+/// A tree: for each inner node its cut, rows with a byte below it go left; and for each pair of leaves their path lengths, whole numbers
+/// of four bits, the left one's lowest.
+const TREE: usize = LEAVES + LEAVES / 2;
+/// Trees that are walked side by side; more would want more registers than there are.
+const BUNDLED: usize = 4;
+/// A bundle: for each depth by how many bits a row is shifted for the feature that is looked at, then the trees.
+const BUNDLE: usize = DEPTH + BUNDLED * TREE;
+/// Bundles after which a forest is asked whether it has seen enough.
+const ASKED: usize = 2;
 /// The longest path that is told.
 const LONGEST: f64 = 15.0;
-/// Trees walked side by side.
-const LANES: usize = 8;
-const GROUP: usize = TREE * LANES;
 
-/// Trees in one flat array: 128 bytes each, in whole groups.
+/// Bundles of trees in one flat array, 98 bytes a tree; an even number of them.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Forest {
     #[serde(with = "packed::bytes")]
-    trees: Vec<u8>,
+    bundles: Vec<u8>,
 }
 
 /// A small generator (SplitMix64, Steele, Lea and Flood 2014).
@@ -51,11 +53,23 @@ impl Random {
     fn below(&mut self, below: usize) -> usize {
         (((self.next() >> 32) * below as u64) >> 32) as usize
     }
+
+    /// The shift of a feature for each depth: all in any order, then any.
+    fn order(&mut self) -> [u8; DEPTH] {
+        let mut order = [0; DEPTH];
+        for i in 0..FEATURES {
+            let other = self.below(i + 1);
+            order[i] = order[other];
+            order[other] = 8 * i as u8;
+        }
+        order[FEATURES..].fill_with(|| 8 * self.below(FEATURES) as u8);
+        order
+    }
 }
 
 impl Forest {
-    /// Grows `trees` trees, each on `sample` of the rows (or all, if there are fewer). `margins` says how far beyond what a node
-    /// has seen a cut may fall, for each feature.
+    /// Grows `trees` trees, each on `sample` of the rows (or all, if there are fewer), and each row in about as many trees. `margins`
+    /// says how far beyond what a node has seen a cut may fall, for each feature.
     pub(crate) fn grow(
         rows: &[Row],
         trees: usize,
@@ -63,29 +77,39 @@ impl Forest {
         margins: [u8; FEATURES],
         random: &mut Random,
     ) -> Self {
-        // Whole groups of trees, so that the walk has no remainder.
-        let trees = trees.div_ceil(LANES) * LANES;
-        let mut forest = Self { trees: vec![0; trees * TREE] };
-        let mut pool = rows.to_vec();
-        let sample = sample.min(pool.len());
+        let bundles = trees.div_ceil(ASKED * BUNDLED) * ASKED;
+        let mut forest = Self { bundles: vec![0; bundles * BUNDLE] };
+        let sample = sample.min(rows.len());
+        let mut pool = Vec::with_capacity(rows.len() + sample);
+        pool.extend_from_slice(rows);
+        for i in (1..pool.len()).rev() {
+            pool.swap(i, random.below(i + 1));
+        }
+        // Samples are stretches of the shuffled rows, which begin again where they end: a shuffle for each would cost as much as a tree.
+        pool.extend_from_within(..sample);
         let mut members = vec![0; sample];
-        let deepest: Vec<u8> = (0..=sample).map(|count| whole(f64::from(DEPTH) + mean_path(count))).collect();
-        for tree in forest.trees.chunks_exact_mut(TREE) {
-            for i in 0..sample {
-                let other = i + random.below(pool.len() - i);
-                pool.swap(i, other);
+        let deepest: Vec<u8> = (0..=sample).map(|count| whole(DEPTH as f64 + mean_path(count))).collect();
+        let mut shifts = [0; DEPTH];
+        for (number, bundle) in forest.bundles.chunks_exact_mut(BUNDLE).enumerate() {
+            match number % ASKED {
+                0 => shifts = random.order(),
+                _ => shifts.reverse(),
             }
-            members.copy_from_slice(&pool[..sample]);
-            let mut grower = Grower { margins, random, tree, deepest: &deepest };
-            grower.choose(1);
-            grower.descend(1, 0, &mut members);
+            let (told, trees) = bundle.split_at_mut(DEPTH);
+            told.copy_from_slice(&shifts);
+            for (k, tree) in trees.chunks_exact_mut(TREE).enumerate() {
+                let first = spread((number * BUNDLED + k) as u32, rows.len());
+                members.copy_from_slice(&pool[first..first + sample]);
+                let (cuts, paths) = tree.split_at_mut(LEAVES);
+                Grower { margins, shifts, random, cuts, paths, deepest: &deepest }.descend(1, 0, &mut members);
+            }
         }
         forest
     }
 
     /// Whether it was grown, and is whole.
     pub(crate) fn is_whole(&self) -> bool {
-        !self.trees.is_empty() && self.trees.len().is_multiple_of(GROUP)
+        !self.bundles.is_empty() && self.bundles.len().is_multiple_of(ASKED * BUNDLE)
     }
 
     /// The mean number of cuts that isolate a row, 0 to about 16; small for odd rows. 0 for a forest that was not grown.
@@ -93,13 +117,13 @@ impl Forest {
         self.glance(row, [f64::INFINITY; 3])
     }
 
-    /// The same, but of the first trees alone where those find the row usual: the first group a mean path of at least `usual[0]`,
-    /// the first two together at least `usual[1]`, or the first few at least `usual[2]`.
+    /// The same, but of the first trees alone where those find the row usual: the first two bundles a mean path of at least `usual[0]`,
+    /// the first four at least `usual[1]`, or the first few at least `usual[2]`.
     pub(crate) fn glance(&self, row: Row, usual: [f64; 3]) -> f64 {
         let (mut sum, mut path) = (0, 0.0);
-        for (number, group) in self.trees.chunks_exact(GROUP).enumerate() {
-            sum += walk(group, row);
-            path = f64::from(sum) / (LANES * (number + 1)) as f64;
+        for (number, bundles) in self.bundles.chunks_exact(ASKED * BUNDLE).enumerate() {
+            sum += bundles.as_chunks().0.iter().map(|bundle| walk(bundle, row)).sum::<u32>();
+            path = f64::from(sum) / (ASKED * BUNDLED * (number + 1)) as f64;
             if path >= usual[number.min(2)] {
                 break;
             }
@@ -108,69 +132,65 @@ impl Forest {
     }
 }
 
-/// The sum of the path lengths of a row in a group of trees, which are walked side by side.
-fn walk(group: &[u8], row: Row) -> u32 {
-    let Some(group) = group.first_chunk::<GROUP>() else { return 0 };
-    let mut at = [1_usize; LANES];
-    for _ in 0..DEPTH {
-        for (lane, at) in at.iter_mut().enumerate() {
-            // The masks change nothing; they spare the check of the index.
-            let (tree, node) = (lane * TREE, *at & (LEAVES - 1));
-            let byte = (row >> (group[tree + node / 2] & 63)) as u8;
-            *at = 2 * *at + usize::from(byte >= group[tree + CUTS + node]);
+/// The sum of the path lengths of a row in a bundle.
+fn walk(bundle: &[u8; BUNDLE], row: Row) -> u32 {
+    let mut at = [1_usize; BUNDLED];
+    let mut depth = 0;
+    // Until the leaves, not so many times: a compiler that knows how many writes the six rounds out with all nodes' bits apart. The masks
+    // change nothing; they spare checks.
+    while at[0] < LEAVES {
+        let byte = (row >> (bundle[depth & 7] & 63)) as u8;
+        depth += 1;
+        for (k, at) in at.iter_mut().enumerate() {
+            *at = 2 * *at + usize::from(byte >= bundle[DEPTH + k * TREE + (*at & (LEAVES - 1))]);
         }
     }
-    let path = |(lane, at): (usize, &usize)| {
+    let path = |(k, at): (usize, usize)| {
         let leaf = at & (LEAVES - 1);
-        u32::from(group[lane * TREE + PATHS + leaf / 2] >> (leaf % 2 * 4) & 15)
+        u32::from(bundle[DEPTH + k * TREE + LEAVES + leaf / 2] >> (leaf % 2 * 4) & 15)
     };
-    at.iter().enumerate().map(path).sum()
+    at.into_iter().enumerate().map(path).sum()
 }
 
 struct Grower<'a> {
     margins: [u8; FEATURES],
+    /// For each depth.
+    shifts: [u8; DEPTH],
     random: &'a mut Random,
-    tree: &'a mut [u8],
+    cuts: &'a mut [u8],
+    paths: &'a mut [u8],
     /// Path lengths of the deepest leaves, by how many rows reach one.
     deepest: &'a [u8],
 }
 
 impl Grower<'_> {
-    /// Chooses the feature that a node and its sibling look at.
-    fn choose(&mut self, node: usize) {
-        self.tree[node / 2] = 8 * self.random.below(FEATURES) as u8;
-    }
-
-    /// Grows the subtree at `node`, whose feature is chosen, for the rows that reach it.
-    fn descend(&mut self, node: usize, depth: u32, members: &mut [Row]) {
+    /// Grows the subtree at `node` for the rows that reach it.
+    fn descend(&mut self, node: usize, depth: usize, members: &mut [Row]) {
         if members.len() > 1 {
             return self.split(node, depth, members);
         }
         // All leaves below it get the same path, and they come in pairs.
         let below = LEAVES >> depth;
-        let first = PATHS + (node * below - LEAVES) / 2;
-        self.tree[first..first + below / 2].fill(depth as u8 * 0x11);
+        let first = (node * below - LEAVES) / 2;
+        self.paths[first..first + below / 2].fill(depth as u8 * 0x11);
     }
 
-    fn split(&mut self, node: usize, depth: u32, members: &mut [Row]) {
-        let shift = self.tree[node / 2];
+    fn split(&mut self, node: usize, depth: usize, members: &mut [Row]) {
+        let shift = self.shifts[depth];
         let margin = self.margins[usize::from(shift / 8)];
-        let (low, high) = members.iter().fold((u8::MAX, 0), |(low, high), member| {
-            let byte = (member >> shift) as u8;
-            (low.min(byte), high.max(byte))
-        });
+        let bytes = members.iter().map(|row| (row >> shift) as u8);
+        let (low, high) = bytes.fold((u8::MAX, 0), |(low, high), byte| (low.min(byte), high.max(byte)));
         let low = low.saturating_sub(margin);
         let high = high.saturating_add(margin.max(1));
         let cut = low + 1 + self.random.below(usize::from(high - low)) as u8;
-        self.tree[CUTS + node] = cut;
+        self.cuts[node] = cut;
         if depth + 1 == DEPTH {
             // Of leaves only matters how many rows reach them.
             let left = members.iter().filter(|row| ((**row >> shift) as u8) < cut).count();
             let paths = self.deepest[left] | self.deepest[members.len() - left] << 4;
-            self.tree[PATHS + node - LEAVES / 2] = paths;
+            self.paths[node - LEAVES / 2] = paths;
             return;
         }
-        self.choose(2 * node);
         let mut left = 0;
         for i in 0..members.len() {
             // Without a branch, which would be wrong half of the time.
@@ -182,6 +202,12 @@ impl Grower<'_> {
         self.descend(2 * node, depth + 1, left);
         self.descend(2 * node + 1, depth + 1, right);
     }
+}
+
+/// Places below `below` that stay evenly spread while `number` counts up: multiples of the golden ratio's fraction (Weyl 1916).
+fn spread(number: u32, below: usize) -> usize {
+    const GOLDEN: u32 = 0x9e37_79b9;
+    ((u64::from(number.wrapping_mul(GOLDEN)) * below as u64) >> 32) as usize
 }
 
 /// A path length as it is kept.
@@ -220,11 +246,15 @@ mod tests {
 
     /// How many different leaves the rows fall into, over all trees: 1 a tree if it never splits them.
     fn leaves_used(forest: &Forest, rows: &[Row]) -> usize {
-        let leaf = |tree: &[u8], row: Row| {
-            (0..DEPTH).fold(1, |at, _| 2 * at + usize::from((row >> tree[at / 2]) as u8 >= tree[CUTS + at]))
+        let leaf = |shifts: &[u8], cuts: &[u8], row: Row| {
+            shifts.iter().fold(1, |at, shift| 2 * at + usize::from((row >> shift) as u8 >= cuts[at]))
         };
-        let leaves = |tree| rows.iter().map(|row| leaf(tree, *row)).collect::<BTreeSet<_>>().len();
-        forest.trees.chunks_exact(TREE).map(leaves).sum()
+        let leaves = |bundle: &[u8]| -> usize {
+            let (shifts, trees) = bundle.split_at(DEPTH);
+            let used = |cuts| rows.iter().map(|row| leaf(shifts, cuts, *row)).collect::<BTreeSet<_>>().len();
+            trees.chunks_exact(TREE).map(used).sum()
+        };
+        forest.bundles.chunks_exact(BUNDLE).map(leaves).sum()
     }
 
     /// Trees must really split: a forest whose trees keep all rows in one leaf gives every row the same score.
@@ -249,6 +279,23 @@ mod tests {
         let same = forest.path(rows[0]);
         assert!(same > forest.path(row([220, 128, 128, 128, 128])) + 3.0);
         assert!(Forest::grow(&[], 64, 256, [1; FEATURES], &mut Random(2)).path(rows[0]) >= 0.0);
+    }
+
+    /// Whatever feature a row is odd in, each bundle looks at it, and of two bundles one within three cuts: the first two decide whether
+    /// the others are asked.
+    #[test]
+    fn no_two_bundles_miss_a_feature() {
+        for seed in 0..50 {
+            let forest = Forest::grow(&cloud(100), 32, 64, [12; FEATURES], &mut Random(seed));
+            let orders: Vec<&[u8]> = forest.bundles.chunks_exact(BUNDLE).map(|bundle| &bundle[..DEPTH]).collect();
+            assert_eq!(orders.len(), 8);
+            for pair in orders.chunks_exact(ASKED) {
+                for shift in (0..FEATURES as u8).map(|feature| 8 * feature) {
+                    assert!(pair.iter().all(|order| order.contains(&shift)), "{pair:?}");
+                    assert!(pair.iter().any(|order| order[..DEPTH / 2].contains(&shift)), "{pair:?}");
+                }
+            }
+        }
     }
 
     /// The same seed must give the same forest, another one another.

@@ -1,11 +1,12 @@
 //! Foreshock's isolation forest: tells when a window of a series looks unlike all windows of the last hours.
 //!
-//! One forest for each series and one for the service as a whole (see `service`), over five features: value, change, rolling mean, rolling deviation and z-score. The path
-//! length of a window is compared with those of the training windows, and an exponential tail beyond their 98 % quantile
-//! tells how rare it is; raw isolation scores saturate and say nothing.
+//! One forest for each series and one for the service as a whole (see `service`), over five features: value, change, rolling mean,
+//! rolling deviation and z-score. The path length of a window is compared with those of the training windows, and an exponential tail
+//! beyond their 98 % quantile tells how rare it is; raw isolation scores saturate and say nothing.
 //!
-//! State: 4.1 KB for a forest of 32 trees and 0.9 KB for 720 kept windows, 5.3 KB a series, and as much for the service. Growing a forest takes
-//! about as long as judging 1,000 windows, so at most eight are grown in one window.
+//! State: 3.1 KB for a forest of 32 trees and 0.9 KB for 720 kept windows, 4.4 KB a series, and as much for the service. Growing a forest
+//! takes about as long as judging 600 windows, so few are grown in one window: at most eight young ones, and of the others so many that all get
+//! their turn.
 
 mod config;
 mod features;
@@ -18,17 +19,19 @@ mod tests;
 
 pub use config::Config;
 use foreshock_detector::{
-    About, Detector, Fault, Finding, Judgement, Kind, PerSeries, Row, Series, SeriesJudge, Setup, Severity, State,
-    Verdict, Window, packed, words::label,
+    About, Detector, Fault, Finding, Judgement, Kind, MAX_FINDINGS, PerSeries, Row, Series, SeriesJudge, SeriesMap,
+    Setup, Severity, State, Verdict, Window, words::label,
 };
 use serde::{Deserialize, Serialize};
 use series::{Model, Opinion};
-use service::Service;
+use service::{Gathered, Service};
 
 /// Layout of the saved state.
-const SCHEMA: u32 = 4;
-/// Forests grown in one window.
+const SCHEMA: u32 = 6;
+/// Young forests grown in one window.
 const GROWN_AT_ONCE: usize = 8;
+/// Other forests grown anew in one window, at least.
+const REGROWN_AT_ONCE: usize = 2;
 
 /// The forests of one service: of each of its series, and of all together.
 #[derive(Debug)]
@@ -49,37 +52,40 @@ impl Detector for IsolationForest {
 
     fn open(setup: Setup<Config>, saved: Option<State>) -> Result<Self, Fault> {
         let (config, step, seed) = (setup.config.clone(), setup.step_seconds(), setup.seed);
-        let (each, service) = match saved {
+        let (series, service) = match saved {
             Some(state) => {
-                let Saved { each: bytes, service } = state.decode::<Saved>(SCHEMA)?;
-                if !service.is_sane() {
-                    return Err(Fault::BadState("the state has numbers that no service leads to".to_owned()));
-                }
-                (Some(State { schema: SCHEMA, bytes }), service)
+                let Saved { series, service } = state.decode::<Saved<SeriesMap<Model>, Service>>(SCHEMA)?;
+                (Some(series), service)
             }
             None => (None, Service::new()),
         };
-        Ok(Self { each: PerSeries::open(setup, each)?, service, config, step, seed })
+        if !service.is_sane() {
+            return Err(Fault::BadState("the state has numbers that no service leads to".to_owned()));
+        }
+        Ok(Self { each: PerSeries::with_series(setup, series)?, service, config, step, seed })
     }
 
     fn observe(&mut self, window: &Window) -> Result<Verdict, Fault> {
         let mut verdict = self.each.observe(window)?;
-        let found = self.service.judge(&self.config, (self.step, self.seed), window, &verdict);
-        verdict.findings.extend(found);
+        let told = self.service.judge(&self.config, self.step, self.seed, &self.each.judge().gathered);
+        if let Some(told) = told {
+            verdict.findings.truncate(MAX_FINDINGS - 1);
+            let place = verdict.findings.partition_point(|finding| finding.score >= told.score);
+            verdict.findings.insert(place, told);
+        }
         Ok(verdict)
     }
 
     fn snapshot(&self) -> Result<State, Fault> {
-        State::encode(SCHEMA, &Saved { each: self.each.snapshot()?.bytes, service: self.service.clone() })
+        State::encode(SCHEMA, &Saved { series: self.each.series(), service: &self.service })
     }
 }
 
-/// What is saved: the state of the series, as bytes of their own, and that of the service.
+/// What is saved: read as it is owned, written as it is borrowed.
 #[derive(Deserialize, Serialize)]
-struct Saved {
-    #[serde(with = "packed::bytes")]
-    each: Vec<u8>,
-    service: Service,
+struct Saved<M, S> {
+    series: M,
+    service: S,
 }
 
 /// Judges the newest window of a series by its forest, and grows the forests.
@@ -88,8 +94,11 @@ pub struct Forests {
     config: Config,
     seed: u64,
     step: f64,
-    /// Forests grown in this window.
+    /// Forests grown in this window, and how many may be grown anew.
     grown: usize,
+    regrown_at_once: usize,
+    /// What the series of this window have in common.
+    gathered: Gathered,
 }
 
 impl SeriesJudge for Forests {
@@ -109,7 +118,14 @@ impl SeriesJudge for Forests {
 
     fn open(setup: Setup<Config>) -> Result<Self, Fault> {
         setup.config.check_together()?;
-        Ok(Self { step: setup.step_seconds(), seed: setup.seed, config: setup.config, grown: 0 })
+        Ok(Self {
+            step: setup.step_seconds(),
+            seed: setup.seed,
+            config: setup.config,
+            grown: 0,
+            regrown_at_once: REGROWN_AT_ONCE,
+            gathered: Gathered::default(),
+        })
     }
 
     fn max_series(&self) -> usize {
@@ -124,8 +140,11 @@ impl SeriesJudge for Forests {
         model.is_sane()
     }
 
-    fn begin(&mut self, _: &Window) {
+    fn begin(&mut self, window: &Window) {
         self.grown = 0;
+        // Twice what is needed for all to get their turn.
+        self.regrown_at_once = (2 * window.len()).div_ceil(self.config.retrain_every as usize).max(REGROWN_AT_ONCE);
+        self.gathered.clear();
     }
 
     fn judge(&mut self, model: &mut Model, series: &Series, row: Row, _: &Window) -> Option<Judgement> {
@@ -134,10 +153,12 @@ impl SeriesJudge for Forests {
         let judgement = opinion.as_ref().map(|opinion| {
             let is_odd = opinion.score >= self.config.threshold;
             let is_told = model.streak.step(is_odd, self.config.persistence, self.config.refractory);
+            self.gathered.add(series, &row, opinion);
             Judgement { score: opinion.score, finding: is_told.then(|| finding(series, &row, opinion)) }
         });
-        model.learn(&self.config, row.value, count, opinion.as_ref());
-        if self.grown < GROWN_AT_ONCE && model.is_due(&self.config) {
+        model.learn(&self.config, row.value, count, opinion.as_ref(), 1.0);
+        let most = if model.is_young(&self.config) { GROWN_AT_ONCE } else { self.regrown_at_once };
+        if self.grown < most && model.is_due(&self.config) {
             model.train(&self.config, series.kind, self.step, self.seed ^ series.fingerprint());
             self.grown += 1;
         }

@@ -2,13 +2,13 @@
 
 use crate::{
     Config,
-    features::{NAMES, ROLLING, Scale, features},
+    features::{Before, NAMES, ROLLING, Scale},
     forest::{FEATURES, Forest, Random, Row},
     history::History,
 };
 use foreshock_detector::{
     Kind,
-    math::{log1p, log10, sqrt, trunc},
+    math::{larger, log1p, log10, sqrt, trunc},
     stats::{Habit, Streak, Tail, noise_floor},
 };
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ const GAUGED_ROWS: usize = 128;
 /// err less.
 const USUAL: [f64; 3] = [0.0, 0.25, 0.5];
 
-/// All that is known of one series: the forest (4 KB with 32 trees) and 1.25 bytes a kept window.
+/// All that is known of one series: the forest (3 KB with 32 trees) and 1.25 bytes a kept window.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Model {
     recent: Recent,
@@ -79,6 +79,11 @@ impl Model {
             && numbers.into_iter().chain(recent).all(f64::is_finite)
     }
 
+    /// Whether the forest, if there is one, was grown on fewer windows than could be kept.
+    pub(crate) fn is_young(&self, config: &Config) -> bool {
+        self.learned / 2 < config.retrain_every
+    }
+
     /// Whether the forest should be grown (again) now.
     pub(crate) fn is_due(&self, config: &Config) -> bool {
         if self.grown == 0 {
@@ -91,10 +96,11 @@ impl Model {
     /// Grows the forest on the windows kept.
     pub(crate) fn train(&mut self, config: &Config, kind: Kind, step: f64, seed: u64) {
         let values = self.history.values(config.training_window as usize);
-        let floor = floor(kind, &values, self.usual_count, self.whole, step);
+        let Some(all) = Before::of(&values) else { return };
+        let floor = self.floor(kind, values.len(), &all, self.usual_count, step);
         let rows: Vec<[f64; FEATURES]> = values
             .windows(ROLLING + 1)
-            .map(|seen| features(&seen[..ROLLING], f64::from(seen[ROLLING]), floor))
+            .filter_map(|seen| Some(Before::of(&seen[..ROLLING])?.features(f64::from(seen[ROLLING]), floor)))
             .collect();
         let (scale, margins) = Scale::learn(&rows, floor);
         let bytes: Vec<Row> = rows.iter().map(|row| scale.quantise(row)).collect();
@@ -127,9 +133,10 @@ impl Model {
             return None;
         }
         let value = value.clamp(-LARGEST, LARGEST);
-        let before = self.recent.values();
-        let floor = floor(kind, before, count, self.whole, step);
-        let seen = features(before, value, floor);
+        let recent = self.recent.values();
+        let before = Before::of(recent)?;
+        let floor = self.floor(kind, recent.len(), &before, count, step);
+        let seen = before.features(value, floor);
         let beyond = self.scale.beyond(&seen);
         // Paths that long are usual; what lies beyond all that was seen is looked at closely.
         let usual = match beyond > 0.0 {
@@ -140,8 +147,8 @@ impl Model {
         let distance = self.distance(path, beyond);
         let expected = seen[2];
         // What counting noise explains is not odd, however rare it was so far.
-        let outside = (self.scale.usual.0 - value).max(value - self.scale.usual.1);
-        let off = (value - expected).abs().max(outside);
+        let outside = larger(self.scale.usual.0 - value, value - self.scale.usual.1);
+        let off = larger(outside, (value - expected).abs());
         let damping = (off / (4.0 * floor)).min(1.0);
         let mut score = (damping * self.tail.surprise(distance)).clamp(0.0, 16.0);
         if score > 4.0 {
@@ -151,10 +158,10 @@ impl Model {
         Some(Opinion { score, expected, usual: self.scale.usual, telling, distance })
     }
 
-    /// Learns a window and the opinion on it.
-    pub(crate) fn learn(&mut self, config: &Config, value: f64, count: f64, opinion: Option<&Opinion>) {
+    /// Learns a window and the opinion on it, which is trusted from 0 to 1 to be about a usual window.
+    pub(crate) fn learn(&mut self, config: &Config, value: f64, count: f64, opinion: Option<&Opinion>, trust: f64) {
         if let Some(opinion) = opinion {
-            let trust = if self.streak.odd() > 2 { 0.01 } else { 1.0 };
+            let trust = if self.streak.odd() > 2 { 0.01 } else { trust };
             self.tail.learn(opinion.distance, trust);
         }
         if self.streak.is_told() && !self.streak.odd().is_multiple_of(ODD_LEARNING) {
@@ -174,6 +181,13 @@ impl Model {
     fn distance(&self, path: f64, beyond: f64) -> f64 {
         let stretch = if beyond > 0.0 { 1.0 + log1p(beyond) } else { 1.0 };
         (self.path.0 - path) / self.path.1 * stretch
+    }
+
+    /// The smallest movement that matters around so many values.
+    fn floor(&self, kind: Kind, values: usize, around: &Before, count: f64, step: f64) -> f64 {
+        let few = sqrt(1.0 + 4.0 / values as f64);
+        let (level, magnitude) = (around.mean, around.magnitude);
+        few * noise_floor(kind, &Habit { level, magnitude, range: 0.0, whole: self.whole, count }, step)
     }
 
     /// The feature that makes the path longest when it takes its median.
@@ -201,17 +215,4 @@ impl Recent {
         self.values[ROLLING - 1] = value;
         self.known = (self.known + 1).min(ROLLING as u8);
     }
-}
-
-/// The smallest movement that matters around the recent values.
-fn floor(kind: Kind, values: &[f32], count: f64, whole: bool, step: f64) -> f64 {
-    let n = values.len().max(1) as f64;
-    let (mut level, mut magnitude) = (0.0, 0.0);
-    for value in values {
-        level += f64::from(*value);
-        magnitude += f64::from(value.abs());
-    }
-    (level, magnitude) = (level / n, magnitude / n);
-    let few = sqrt(1.0 + 4.0 / n);
-    few * noise_floor(kind, &Habit { level, magnitude, range: 0.0, whole, count }, step)
 }

@@ -77,6 +77,7 @@
 
 pub mod benchkit;
 pub mod log;
+pub mod math;
 mod model;
 pub mod packed;
 mod per_series;
@@ -94,9 +95,8 @@ pub mod words;
 #[doc(hidden)]
 pub mod glue;
 
-pub use libm as math;
 pub use model::{About, Fault, Setup, State};
-pub use per_series::{Judgement, PerSeries, SeriesJudge};
+pub use per_series::{Judgement, MAX_FINDINGS, PerSeries, SeriesJudge};
 #[cfg(feature = "schema")]
 pub use schema::config_schema;
 pub use series_map::SeriesMap;

@@ -4,7 +4,7 @@ use crate::{About, Detector, Fault, Finding, Row, Series, SeriesMap, Setup, Stat
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Findings told in one window, the most surprising ones.
-const MAX_FINDINGS: usize = 64;
+pub const MAX_FINDINGS: usize = 64;
 
 /// A judge of single series. [`PerSeries`] makes a [`Detector`] of it: it follows the series as they open and close, keeps one model for each,
 /// saves and restores the models, and tells at most 64 findings a window, the most surprising ones.
@@ -58,6 +58,37 @@ pub struct PerSeries<J: SeriesJudge> {
     series: SeriesMap<J::Model>,
 }
 
+impl<J: SeriesJudge> PerSeries<J> {
+    /// As [`Detector::open`], with the models as they were read: for a detector that saves more than those. Its own `open` reads both
+    /// from one state, so that none of it is held twice.
+    ///
+    /// # Errors
+    /// [`Fault::BadConfig`], and [`Fault::BadState`] where a model can't be gone on with.
+    pub fn with_series(setup: Setup<J::Config>, saved: Option<SeriesMap<J::Model>>) -> Result<Self, Fault> {
+        let judge = J::open(setup)?;
+        let limit = judge.max_series();
+        let series = saved.map_or_else(|| SeriesMap::new(limit), |saved| saved.with_limit(limit));
+        if !series.values().all(|model| judge.is_sane(model)) {
+            return Err(Fault::BadState(
+                "the state has numbers that no series leads to under this configuration".to_owned(),
+            ));
+        }
+        Ok(Self { judge, series })
+    }
+
+    /// The models, for saving them together with other things.
+    #[must_use]
+    pub fn series(&self) -> &SeriesMap<J::Model> {
+        &self.series
+    }
+
+    /// The judge, with what it kept of the last window.
+    #[must_use]
+    pub fn judge(&self) -> &J {
+        &self.judge
+    }
+}
+
 impl<J: SeriesJudge> Detector for PerSeries<J> {
     type Config = J::Config;
 
@@ -66,18 +97,8 @@ impl<J: SeriesJudge> Detector for PerSeries<J> {
     }
 
     fn open(setup: Setup<J::Config>, saved: Option<State>) -> Result<Self, Fault> {
-        let judge = J::open(setup)?;
-        let limit = judge.max_series();
-        let series = match saved {
-            Some(state) => state.decode::<SeriesMap<J::Model>>(J::about().state_schema)?.with_limit(limit),
-            None => SeriesMap::new(limit),
-        };
-        if !series.values().all(|model| judge.is_sane(model)) {
-            return Err(Fault::BadState(
-                "the state has numbers that no series leads to under this configuration".to_owned(),
-            ));
-        }
-        Ok(Self { judge, series })
+        let series = saved.map(|state| state.decode(J::about().state_schema)).transpose()?;
+        Self::with_series(setup, series)
     }
 
     fn observe(&mut self, window: &Window) -> Result<Verdict, Fault> {

@@ -1,6 +1,9 @@
 //! Owns how much of a series' movement counting alone explains, and how small a movement is worth looking at.
 
-use crate::{Kind, math::sqrt};
+use crate::{
+    Kind,
+    math::{larger, sqrt},
+};
 
 /// Movements below this share of the level are never odd: nobody acts on them.
 const RELATIVE_FLOOR: f64 = 0.02;
@@ -29,10 +32,10 @@ pub struct Habit {
 pub fn noise_floor(kind: Kind, habit: &Habit, step: f64) -> f64 {
     let Habit { level, magnitude, range, whole, count } = *habit;
     let relative = if kind == Kind::Gauge { GAUGE_FLOOR } else { RELATIVE_FLOOR };
-    let floor = (relative * level.abs()).max(RANGE_FLOOR * range);
+    let floor = larger(relative * level.abs(), RANGE_FLOOR * range);
     let counting = match kind {
         // Poisson: the variance of a count is its mean. Half an event is added because few were seen.
-        Kind::Rate | Kind::SpanRate => sqrt((level.max(0.0) + 0.5 / step) / step),
+        Kind::Rate | Kind::SpanRate => sqrt((larger(level, 0.0) + 0.5 / step) / step),
         // Binomial, with one failure added to what was seen (after Laplace's rule of succession).
         Kind::SpanErrors => {
             let share = (level + 1.0 / (count + 2.0)).clamp(0.0, 0.5);
@@ -42,5 +45,5 @@ pub fn noise_floor(kind: Kind, habit: &Habit, step: f64) -> f64 {
         Kind::Gauge if whole && magnitude < 2.0 => 1.0 - 0.5 * magnitude.min(1.0),
         _ => 0.0,
     };
-    floor.max(counting).max(1e-12 + 1e-9 * magnitude)
+    larger(larger(floor, counting), 1e-12 + 1e-9 * magnitude)
 }
