@@ -1,6 +1,14 @@
 //! Tests of the miner as a whole, on lines made up for them.
 
-use super::{Merge, TemplateLimits, TemplateMiner};
+use super::{
+    Merge, TemplateLimits, TemplateMiner,
+    bytes::{NAME, is},
+    classify::classify,
+    normalise::{Stage, normalise},
+    shape::{Marks, Runs, shape},
+    token::Class,
+    tokenise::{Hints, tokenise},
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
@@ -211,6 +219,34 @@ proptest! {
         }
         prop_assert_eq!(one.templates(), two.templates());
         prop_assert!(one.memory_bytes() < 32 * 2_048 + 32 * 1_024);
+    }
+
+    /// What the tokeniser says that a line can't hold must not be missed: all looked for, the tokens must be the same.
+    #[test]
+    fn hints_change_nothing(line in hostile_line(), limit in 1_usize..40) {
+        let source = line.as_bytes();
+        let mut tokens = Vec::new();
+        let hints = tokenise(source, limit, &mut tokens);
+        let mut all = tokens.clone();
+        normalise(source, &mut tokens, hints, Stage::Tokens);
+        normalise(source, &mut all, Hints::UNKNOWN, Stage::Tokens);
+        prop_assert_eq!(tokens, all);
+    }
+
+    /// Shapes are taken for variables unseen, so the rules for words must say the same of each.
+    #[test]
+    fn every_shape_varies(line in hostile_line()) {
+        let line = line.as_bytes();
+        for i in 0..line.len() {
+            let before = if i > 0 { line[i - 1] } else { b' ' };
+            if !is(before, NAME) && let Some(end) = shape(line, i, before, Marks::of(line), &mut Runs::new(i)) {
+                let mut word = &line[i..end];
+                while let [rest @ .., b'.'] = word {
+                    word = rest;
+                }
+                prop_assert_eq!(classify(word), Class::Variable, "{}", word.escape_ascii());
+            }
+        }
     }
 
     /// Bytes that are no saved miner must be refused or give one that works, never a panic.
