@@ -320,7 +320,7 @@ fn signature(kind: u8, source: &[u8], tokens: &[Token], buffer: &mut Vec<u8>) ->
     for token in tokens {
         // Never a byte of UTF-8, so that no two lists of tokens look alike.
         buffer.push(0xff);
-        buffer.extend_from_slice(token.text(source));
+        token.append(source, buffer);
     }
     xxh3_64(buffer)
 }
