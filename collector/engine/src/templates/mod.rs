@@ -8,7 +8,10 @@
 //! A template's id is the hash of its founding signature. A merge keeps the older id; [`TemplateMiner::resolve`] follows
 //! merges, [`TemplateMiner::poll_merge`] tells of them.
 
+mod bytes;
+mod classify;
 mod normalise;
+mod shape;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -105,7 +108,6 @@ pub struct TemplateMiner {
 /// Kept from line to line only to save allocations.
 #[derive(Debug, Default)]
 struct Scratch {
-    raw: Vec<Token>,
     tokens: Vec<Token>,
     signature: Vec<u8>,
 }
@@ -138,8 +140,8 @@ impl TemplateMiner {
         self.lines = self.lines.saturating_add(1);
         let cut = body.floor_char_boundary(self.limits.max_bytes);
         let source = &body.as_bytes()[..cut];
-        tokenise(source, self.limits.max_tokens, &mut self.scratch.raw);
-        normalise(source, &mut self.scratch.raw, Stage::Tokens, &mut self.scratch.tokens);
+        let hints = tokenise(source, self.limits.max_tokens, &mut self.scratch.tokens);
+        normalise(source, &mut self.scratch.tokens, hints, Stage::Tokens);
         let signature = signature(b't', source, &self.scratch.tokens, &mut self.scratch.signature);
         if let Some(id) = self.signatures.touch(signature, self.lines) {
             if let Some(text) = self.groups.touch(id, self.lines) {
@@ -318,7 +320,7 @@ fn signature(kind: u8, source: &[u8], tokens: &[Token], buffer: &mut Vec<u8>) ->
     for token in tokens {
         // Never a byte of UTF-8, so that no two lists of tokens look alike.
         buffer.push(0xff);
-        buffer.extend_from_slice(token.text(source));
+        token.append(source, buffer);
     }
     xxh3_64(buffer)
 }

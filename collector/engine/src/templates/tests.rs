@@ -1,35 +1,46 @@
 //! Tests of the miner as a whole, on lines made up for them.
 
-use super::{Merge, TemplateLimits, TemplateMiner};
+use super::{
+    Merge, TemplateLimits, TemplateMiner,
+    bytes::{NAME, is},
+    classify::classify,
+    normalise::{Stage, normalise},
+    shape::{Marks, Runs, shape},
+    token::Class,
+    tokenise::{Hints, tokenise},
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use xxhash_rust::xxh3::xxh3_64;
 
 fn miner() -> TemplateMiner {
     TemplateMiner::new(TemplateLimits::default())
 }
 
+/// Lines and what each becomes at first sight.
+const CASES: [(&str, &str); 16] = [
+    ("order 4711 paid in 35 ms", "order <*> paid in <*>"),
+    ("connect to 10.0.0.7:5432 failed", "connect to <*> failed"),
+    ("GET https://shop.example/cart?id=x took 0.3s", "GET <*> took <*>"),
+    ("open /var/lib/data/a.db: no such file", "open <*>: no such file"),
+    ("open ../data/a.db: no such file", "open <*>: no such file"),
+    ("mail to joe@example.com bounced", "mail to <*> bounced"),
+    ("peer fe80::1%eth0 left", "peer <*> left"),
+    ("trace 5f0c3e9a-1b2c-4d5e-8f90-abcdefabcdef lost", "trace <*> lost"),
+    ("started Mon Jan 5 10:11:12 UTC 2026", "started <*>"),
+    ("user='' role=admin", "user='<*>' role=admin"),
+    ("call handler ()", "call handler (<*>)"),
+    ("state= next=b", "state=<*> next=b"),
+    ("ids 1, 2, 3, 4 done", "ids <*> done"),
+    ("", ""),
+    ("   ", ""),
+    ("plain words only", "plain words only"),
+];
+
 /// Numbers, addresses, paths, times and identifiers must become wildcards at the first sight of a line.
 #[test]
 fn what_varies_by_its_shape_is_masked() {
-    let cases = [
-        ("order 4711 paid in 35 ms", "order <*> paid in <*>"),
-        ("connect to 10.0.0.7:5432 failed", "connect to <*> failed"),
-        ("GET https://shop.example/cart?id=x took 0.3s", "GET <*> took <*>"),
-        ("open /var/lib/data/a.db: no such file", "open <*>: no such file"),
-        ("open ../data/a.db: no such file", "open <*>: no such file"),
-        ("mail to joe@example.com bounced", "mail to <*> bounced"),
-        ("peer fe80::1%eth0 left", "peer <*> left"),
-        ("trace 5f0c3e9a-1b2c-4d5e-8f90-abcdefabcdef lost", "trace <*> lost"),
-        ("started Mon Jan 5 10:11:12 UTC 2026", "started <*>"),
-        ("user='' role=admin", "user='<*>' role=admin"),
-        ("call handler ()", "call handler (<*>)"),
-        ("state= next=b", "state=<*> next=b"),
-        ("ids 1, 2, 3, 4 done", "ids <*> done"),
-        ("", ""),
-        ("   ", ""),
-        ("plain words only", "plain words only"),
-    ];
-    for (line, expected) in cases {
+    for (line, expected) in CASES {
         assert_eq!(&*miner().observe(line).text, expected, "{line}");
     }
 }
@@ -95,6 +106,8 @@ fn different_statements_stay_apart() {
 fn ids_are_stable() {
     assert_eq!(miner().observe("order 4711 paid").id, miner().observe("order 99 paid").id);
     assert_eq!(miner().observe("order 4711 paid").id, 14_799_780_180_297_100_297);
+    let ids: Vec<u8> = CASES.iter().flat_map(|(line, _)| miner().observe(line).id.to_le_bytes()).collect();
+    assert_eq!(xxh3_64(&ids), 6_774_108_862_331_744_779);
 }
 
 /// A flood of unique lines must neither grow the miner without end nor make it forget what comes all the time.
@@ -206,6 +219,34 @@ proptest! {
         }
         prop_assert_eq!(one.templates(), two.templates());
         prop_assert!(one.memory_bytes() < 32 * 2_048 + 32 * 1_024);
+    }
+
+    /// What the tokeniser says that a line can't hold must not be missed: all looked for, the tokens must be the same.
+    #[test]
+    fn hints_change_nothing(line in hostile_line(), limit in 1_usize..40) {
+        let source = line.as_bytes();
+        let mut tokens = Vec::new();
+        let hints = tokenise(source, limit, &mut tokens);
+        let mut all = tokens.clone();
+        normalise(source, &mut tokens, hints, Stage::Tokens);
+        normalise(source, &mut all, Hints::UNKNOWN, Stage::Tokens);
+        prop_assert_eq!(tokens, all);
+    }
+
+    /// Shapes are taken for variables unseen, so the rules for words must say the same of each.
+    #[test]
+    fn every_shape_varies(line in hostile_line()) {
+        let line = line.as_bytes();
+        for i in 0..line.len() {
+            let before = if i > 0 { line[i - 1] } else { b' ' };
+            if !is(before, NAME) && let Some(end) = shape(line, i, before, Marks::of(line), &mut Runs::new(i)) {
+                let mut word = &line[i..end];
+                while let [rest @ .., b'.'] = word {
+                    word = rest;
+                }
+                prop_assert_eq!(classify(word), Class::Variable, "{}", word.escape_ascii());
+            }
+        }
     }
 
     /// Bytes that are no saved miner must be refused or give one that works, never a panic.

@@ -50,20 +50,58 @@ impl Token {
 
     /// Its text; the wildcard for what varies, empty if the source is not the one it was made for.
     pub(super) fn text<'a>(&self, source: &'a [u8]) -> &'a [u8] {
-        match self.class {
-            Class::Variable | Class::Free => WILDCARD,
-            _ => source.get(usize::from(self.start)..usize::from(self.end)).unwrap_or_default(),
+        if self.is_wildcard() { WILDCARD } else { self.own_text(source) }
+    }
+
+    /// What of it stands in the source: nothing of a wildcard.
+    fn own_text<'a>(&self, source: &'a [u8]) -> &'a [u8] {
+        if self.is_wildcard() {
+            return &[];
+        }
+        source.get(usize::from(self.start)..usize::from(self.end)).unwrap_or_default()
+    }
+
+    /// Whether a wildcard stands for it.
+    fn is_wildcard(&self) -> bool {
+        matches!(self.class, Class::Variable | Class::Free)
+    }
+
+    /// Appends its text to `out`.
+    pub(super) fn append(&self, source: &[u8], out: &mut Vec<u8>) {
+        const CHUNK: usize = 16;
+        if self.is_wildcard() {
+            out.extend_from_slice(WILDCARD);
+            return;
+        }
+        let text = self.own_text(source);
+        let length = out.len() + text.len();
+        match source.get(usize::from(self.start)..).and_then(<[u8]>::first_chunk::<CHUNK>) {
+            // A copy of fixed length needs no call; what is too much of it is cut off again.
+            Some(chunk) if text.len() <= CHUNK => {
+                out.extend_from_slice(chunk);
+                out.truncate(length);
+            }
+            _ => out.extend_from_slice(text),
         }
     }
 
     /// Whether it is the single byte `byte`.
     pub(super) fn is(&self, source: &[u8], byte: u8) -> bool {
-        self.class == Class::Punctuation && self.text(source) == [byte]
+        self.single(source) == Some(byte)
     }
 
     /// Whether it is a single byte out of `bytes`.
     pub(super) fn is_any(&self, source: &[u8], bytes: &[u8]) -> bool {
-        self.class == Class::Punctuation && matches!(self.text(source), [byte] if bytes.contains(byte))
+        self.single(source).is_some_and(|byte| bytes.contains(&byte))
+    }
+
+    /// Its byte, if it is punctuation of one byte.
+    fn single(&self, source: &[u8]) -> Option<u8> {
+        if self.class == Class::Punctuation && self.end.wrapping_sub(self.start) == 1 {
+            source.get(usize::from(self.start)).copied()
+        } else {
+            None
+        }
     }
 }
 
@@ -78,7 +116,10 @@ pub(super) struct Line {
 impl Line {
     /// Copies the tokens and as much of the source as they need.
     pub(super) fn copy(source: &[u8], tokens: &[Token]) -> Self {
-        let mut builder = LineBuilder::default();
+        let mut builder = LineBuilder {
+            source: Vec::with_capacity(tokens.iter().map(|token| token.own_text(source).len()).sum()),
+            tokens: Vec::with_capacity(tokens.len()),
+        };
         for token in tokens {
             builder.push(token.text(source), token.class, token.space);
         }
@@ -147,5 +188,25 @@ impl LineBuilder {
     /// The line.
     pub(super) fn finish(self) -> Line {
         Line { source: self.source.into(), tokens: self.tokens.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A text must be appended whole and nothing of what follows it, wherever in the source it stands.
+    #[test]
+    fn appending_takes_the_text_and_no_more() {
+        let source: Vec<u8> = (b'A'..=b'z').collect();
+        let length = u16::try_from(source.len()).expect("58 bytes");
+        for start in 0..length {
+            for end in start..=length {
+                let token = Token { start, end, class: Class::Word, space: false };
+                let mut out = b"before".to_vec();
+                token.append(&source, &mut out);
+                assert_eq!(out, [b"before", &source[usize::from(start)..usize::from(end)]].concat());
+            }
+        }
     }
 }

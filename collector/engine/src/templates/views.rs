@@ -3,6 +3,7 @@
 use super::{
     normalise::{Stage, normalise},
     token::{Class, Line, LineBuilder, Token},
+    tokenise::Hints,
 };
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -152,7 +153,7 @@ fn split_chunks(line: &Line) -> Vec<&[Token]> {
 }
 
 fn renormalise(line: &Line) -> Line {
-    let mut out = Vec::with_capacity(line.len());
-    normalise(line.source(), &mut line.tokens.clone(), Stage::View, &mut out);
-    Line::copy(line.source(), &out)
+    let mut tokens = line.tokens.to_vec();
+    normalise(line.source(), &mut tokens, Hints::UNKNOWN, Stage::View);
+    Line::copy(line.source(), &tokens)
 }

@@ -18,78 +18,83 @@ pub(super) fn lower(word: &[u8], test: impl FnOnce(&[u8]) -> bool) -> bool {
     }
 }
 
-pub(super) fn is_day(word: &[u8]) -> bool {
-    matches!(
-        word,
-        b"mon"
-            | b"tue"
-            | b"wed"
-            | b"thu"
-            | b"fri"
-            | b"sat"
-            | b"sun"
-            | b"monday"
-            | b"tuesday"
-            | b"wednesday"
-            | b"thursday"
-            | b"friday"
-            | b"saturday"
-            | b"sunday"
-    )
+/// A list and the test for it. The test is a match, which is compiled to something faster than a search.
+macro_rules! list {
+    ($(#[$doc:meta])* $visibility:vis $test:ident, $list:ident: $($word:literal)*) => {
+        $(#[$doc])*
+        $visibility fn $test(word: &[u8]) -> bool {
+            matches!(word, $($word)|*)
+        }
+        const $list: &[&[u8]] = &[$($word),*];
+    };
 }
 
-pub(super) fn is_month(word: &[u8]) -> bool {
-    matches!(
-        word,
-        b"jan"
-            | b"feb"
-            | b"mar"
-            | b"apr"
-            | b"may"
-            | b"jun"
-            | b"jul"
-            | b"aug"
-            | b"sep"
-            | b"sept"
-            | b"oct"
-            | b"nov"
-            | b"dec"
-            | b"january"
-            | b"february"
-            | b"march"
-            | b"april"
-            | b"june"
-            | b"july"
-            | b"august"
-            | b"september"
-            | b"october"
-            | b"november"
-            | b"december"
-    )
+list! {
+    pub(super) is_day, DAYS:
+    b"mon" b"tue" b"wed" b"thu" b"fri" b"sat" b"sun" b"monday" b"tuesday" b"wednesday" b"thursday" b"friday"
+    b"saturday" b"sunday"
 }
 
-/// A time zone, or `am` and `pm`.
-pub(super) fn is_zone(word: &[u8]) -> bool {
-    matches!(
-        word,
-        b"utc"
-            | b"gmt"
-            | b"est"
-            | b"edt"
-            | b"cst"
-            | b"cdt"
-            | b"mst"
-            | b"mdt"
-            | b"pst"
-            | b"pdt"
-            | b"cet"
-            | b"cest"
-            | b"bst"
-            | b"ist"
-            | b"jst"
-            | b"am"
-            | b"pm"
-    )
+list! {
+    pub(super) is_month, MONTHS:
+    b"jan" b"feb" b"mar" b"apr" b"may" b"jun" b"jul" b"aug" b"sep" b"sept" b"oct" b"nov" b"dec" b"january" b"february"
+    b"march" b"april" b"june" b"july" b"august" b"september" b"october" b"november" b"december"
+}
+
+list! {
+    /// A time zone, or `am` and `pm`.
+    pub(super) is_zone, ZONES:
+    b"utc" b"gmt" b"est" b"edt" b"cst" b"cdt" b"mst" b"mdt" b"pst" b"pdt" b"cet" b"cest" b"bst" b"ist" b"jst" b"am"
+    b"pm"
+}
+
+/// A letter's number in the alphabet, the same in lower and upper case; something from 0 to 31 for other bytes.
+const fn letter(byte: u8) -> usize {
+    (byte & 31) as usize
+}
+
+/// By the second and the last letter, the set of the lengths of all days, months and zones that have them.
+const DATE_LENGTHS: [[u16; 32]; 32] = {
+    let mut lengths = [[0; 32]; 32];
+    let lists = [DAYS, MONTHS, ZONES];
+    let mut list = 0;
+    while list < lists.len() {
+        let mut i = 0;
+        while i < lists[list].len() {
+            let word = lists[list][i];
+            lengths[letter(word[1])][letter(word[word.len() - 1])] |= 1 << word.len();
+            i += 1;
+        }
+        list += 1;
+    }
+    lengths
+};
+
+/// Whether a word may be a day, month or zone, in any case. Says yes to few others.
+pub(super) fn may_date(word: &[u8]) -> bool {
+    match word {
+        [_, second, .., last] if word.len() < 16 => {
+            DATE_LENGTHS[letter(*second)][letter(*last)] & (1 << word.len()) != 0
+        }
+        [_, second] => DATE_LENGTHS[letter(*second)][letter(*second)] & (1 << 2) != 0,
+        _ => false,
+    }
+}
+
+/// By their number in the alphabet, the letters that units begin with.
+const UNIT_LETTERS: u32 = {
+    let mut letters = 0;
+    let mut i = 0;
+    while i < UNITS.len() {
+        letters |= 1 << letter(UNITS[i][0]);
+        i += 1;
+    }
+    letters
+};
+
+/// Whether a word may be a unit, in any case. Says yes to many others.
+pub(super) fn may_unit(word: &[u8]) -> bool {
+    matches!(word, [first, ..] if word.len() <= LONGEST && UNIT_LETTERS & (1 << letter(*first)) != 0)
 }
 
 /// A unit, also with a plural `s` or `/s` behind it.
@@ -101,51 +106,11 @@ pub(super) fn is_unit(word: &[u8]) -> bool {
     is_bare_unit(word) || is_bare_unit(stem)
 }
 
-fn is_bare_unit(word: &[u8]) -> bool {
-    matches!(
-        word,
-        b"b" | b"kb"
-            | b"mb"
-            | b"gb"
-            | b"tb"
-            | b"pb"
-            | b"kib"
-            | b"mib"
-            | b"gib"
-            | b"tib"
-            | b"byte"
-            | b"bytes"
-            | b"k"
-            | b"m"
-            | b"g"
-            | b"kbps"
-            | b"mbps"
-            | b"gbps"
-            | b"ns"
-            | b"us"
-            | b"ms"
-            | b"s"
-            | b"sec"
-            | b"secs"
-            | b"second"
-            | b"seconds"
-            | b"min"
-            | b"mins"
-            | b"minute"
-            | b"minutes"
-            | b"h"
-            | b"hr"
-            | b"hrs"
-            | b"hour"
-            | b"hours"
-            | b"d"
-            | b"day"
-            | b"days"
-            | b"hz"
-            | b"khz"
-            | b"mhz"
-            | b"ghz"
-    )
+list! {
+    is_bare_unit, UNITS:
+    b"b" b"kb" b"mb" b"gb" b"tb" b"pb" b"kib" b"mib" b"gib" b"tib" b"byte" b"bytes" b"k" b"m" b"g" b"kbps" b"mbps"
+    b"gbps" b"ns" b"us" b"ms" b"s" b"sec" b"secs" b"second" b"seconds" b"min" b"mins" b"minute" b"minutes" b"h" b"hr"
+    b"hrs" b"hour" b"hours" b"d" b"day" b"days" b"hz" b"khz" b"mhz" b"ghz"
 }
 
 pub(super) fn is_top_level_domain(word: &[u8]) -> bool {
@@ -302,4 +267,24 @@ pub(super) fn is_cue(word: &[u8]) -> bool {
             | b"command"
             | b"component"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is asked before a list must never say no to a word of the list, in whatever case it is written.
+    #[test]
+    fn nothing_listed_is_ruled_out() {
+        for word in [DAYS, MONTHS, ZONES].concat() {
+            assert!(may_date(word) && may_date(&word.to_ascii_uppercase()), "{}", word.escape_ascii());
+        }
+        for word in UNITS {
+            for ending in ["", "s", "/s"] {
+                let word = [word, ending.as_bytes()].concat();
+                assert!(may_unit(&word) && may_unit(&word.to_ascii_uppercase()), "{}", word.escape_ascii());
+            }
+        }
+        assert!(![&b""[..], b"a", b"the", b"for", b"from", b"not"].iter().any(|word| may_date(word)));
+    }
 }
