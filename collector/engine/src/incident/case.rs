@@ -193,13 +193,16 @@ impl Case {
     /// Takes all of `other` in.
     pub(super) fn absorb(&mut self, settings: &IncidentSettings, other: &Self, reason: &str) {
         let count = self.anomaly_count + other.anomaly_count;
+        // Not all members without an end go on: of a service that was forgotten or fell silent, nobody will tell the end.
+        let mut going_on = std::mem::take(&mut self.going_on);
+        going_on.extend(other.going_on.clone());
         for anomaly in other.members.values() {
             let time = self.clock.max(other.clock);
             self.join(settings, Arc::clone(anomaly), String::new(), time);
             self.reasons.pop_if(|reason| reason.is_empty());
         }
         self.anomaly_count = count;
-        self.going_on.extend(other.going_on.clone());
+        self.going_on = going_on;
         self.services.extend(other.services.iter().cloned());
         let room = MAX_REASONS.saturating_sub(self.reasons.len());
         self.reasons.extend(other.reasons.iter().chain([&reason.to_owned()]).take(room).cloned());

@@ -4,6 +4,7 @@ use crate::shop::{Shop, What, anomaly, at, begins, changes, ends, service, told}
 use foreshock_engine::{
     event::{Anomaly, Event, Incident, IncidentChange, IncidentState},
     incident::{Correlator, IncidentSettings, spans},
+    shard::ShardOutput,
     verdict::Severity,
 };
 use std::sync::Arc;
@@ -116,6 +117,26 @@ fn connected_incidents_merge_into_the_older() {
     assert_eq!(open.len(), 1);
     assert_eq!((open[0].id, open[0].anomaly_count), (ids[0], 4));
     assert_eq!(open[0].services, [service("a"), service("b")]);
+}
+
+/// What a service had when it was forgotten has ended, and does not go on again in the incident that takes its own in: nobody would
+/// ever tell the end, and the incident would never be resolved.
+#[test]
+fn what_was_forgotten_does_not_go_on_in_a_merged_incident() {
+    let mut shop = Shop::new(&["a", "b"], &[]);
+    shop.quiet(1, 10);
+    let two = |name: &str, start| [What::Latency, What::Errors].map(|what| anomaly(name, what, start, Severity::Error));
+    let (older, younger) = (two("a", 8), two("b", 9));
+    shop.minute(10, older.iter().map(begins).collect());
+    shop.minute(11, younger.iter().map(begins).collect());
+    shop.calls.push(("a", "b"));
+    let mut events = shop.minute(12, vec![ShardOutput::Forgotten { service: service("b"), time: at(12) }]);
+    events.extend(shop.quiet(13, 16));
+    assert!(told(&events, IncidentChange::Merged).is_some(), "they are connected now");
+    shop.minute(16, older.iter().map(|odd| ends(odd, 16)).collect());
+    let events = shop.quiet(17, 30);
+    assert!(told(&events, IncidentChange::Resolved).is_some());
+    assert!(shop.correlator.open_incidents().is_empty());
 }
 
 /// Taking an incident is told once and kept until it is resolved.
