@@ -36,6 +36,7 @@ pub(super) fn rust() -> Vec<File> {
         sdk!("src/glue.rs"),
         sdk!("src/lib.rs"),
         sdk!("src/log.rs"),
+        sdk!("src/math.rs"),
         sdk!("src/model.rs"),
         sdk!("src/packed.rs"),
         sdk!("src/per_series.rs"),
