@@ -18,6 +18,8 @@ pub(crate) fn push_string(out: &mut String, text: &str) {
         match byte {
             b'"' => out.push_str("\\\""),
             b'\\' => out.push_str("\\\\"),
+            0x08 => out.push_str("\\b"),
+            0x0c => out.push_str("\\f"),
             b'\n' => out.push_str("\\n"),
             b'\r' => out.push_str("\\r"),
             b'\t' => out.push_str("\\t"),
@@ -46,7 +48,19 @@ pub(crate) fn push_double(out: &mut String, value: f64) {
 
 #[cfg(test)]
 mod tests {
-    use super::push_double;
+    use super::{push_double, push_string};
+
+    /// What JSON demands is escaped, in the shortest way it has (RFC 8259, section 7), and nothing else is.
+    #[test]
+    fn texts_are_escaped_as_shortly_as_can_be() {
+        let mut out = String::new();
+        push_string(&mut out, "a\"\\/\u{8}\u{c}\n\r\t\u{0}\u{1f}\u{7f}é\u{2028}");
+        assert_eq!(out, "\"a\\\"\\\\/\\b\\f\\n\\r\\t\\u0000\\u001f\u{7f}é\u{2028}\"");
+        assert_eq!(
+            serde_json::from_str::<String>(&out).expect("JSON"),
+            "a\"\\/\u{8}\u{c}\n\r\t\u{0}\u{1f}\u{7f}é\u{2028}"
+        );
+    }
 
     /// The same number has the same text from the smallest to the largest, no longer than it must be, so that equal bodies
     /// make equal log templates.
